@@ -1,0 +1,71 @@
+"""Fixtures: small data made here, a network trained on it, and real MNIST where there is one."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+PROJECT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(PROJECT))
+os.environ["MPLBACKEND"] = "agg"
+
+
+def run_script(script, *arguments, cwd, timeout=600, **environment):
+    """Run one of the two scripts as a user does; answers the CompletedProcess, text captured."""
+    return subprocess.run(
+        [sys.executable, str(PROJECT / script), *map(str, arguments)],
+        cwd=cwd,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+
+
+def make_digits(count, seed):
+    """Make printed digits, each at a random place and size; uint8 (count, 28, 28), int64 (count,)."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(count) % 10
+    images = np.zeros((count, 28, 28), np.uint8)
+    for i, label in enumerate(labels):
+        picture = Image.new("L", (28, 28))
+        font = ImageFont.load_default(size=random.integers(20, 26))
+        place = (14 + random.integers(-2, 3), 14 + random.integers(-2, 3))
+        ImageDraw.Draw(picture).text(place, str(label), fill=255, font=font, anchor="mm")
+        images[i] = picture
+    order = random.permutation(count)
+    return images[order], labels[order].astype(np.int64)
+
+
+@pytest.fixture(scope="session")
+def small_data(tmp_path_factory):
+    """Path of a small `.npz` file in the layout of Keras's mnist.npz."""
+    path = tmp_path_factory.mktemp("data") / "small.npz"
+    x_train, y_train = make_digits(1500, seed=1)
+    x_test, y_test = make_digits(300, seed=2)
+    np.savez_compressed(path, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
+    return path
+
+
+@pytest.fixture(scope="session")
+def trained(small_data, tmp_path_factory):
+    """Folder in which train_model.py was run on the small data; its output is in out.txt."""
+    folder = tmp_path_factory.mktemp("trained")
+    run = run_script("train_model.py", "--data", small_data, "--batch-size", 32, cwd=folder)
+    assert run.returncode == 0, run.stderr
+    (folder / "out.txt").write_text(run.stdout)
+    (folder / "err.txt").write_text(run.stderr)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mnist():
+    """Path of the real MNIST; tests that need it skip where there is none."""
+    path = Path(os.environ.get("MNIST_NPZ", PROJECT.parent / "shared" / "mnist.npz"))
+    if not path.is_file():
+        pytest.skip(f"needs the real MNIST: {path} is missing (MNIST_NPZ names another file)")
+    return path.resolve()
