@@ -102,6 +102,26 @@ def cross_entropy(labels, probabilities):
     return float(np.mean(losses))
 
 
+def calibration_error(labels, probabilities):
+    """Compute the expected calibration error, with ten bins of confidence.
+
+    The mean distance between the accuracy and the mean confidence of a bin,
+    weighted by the images in it (Guo, Pleiss, Sun and Weinberger, "On
+    calibration of modern neural networks", ICML 2017).
+
+    Args:
+        labels: int array of shape (n,), the true digits.
+        probabilities: float array of shape (n, 10).
+
+    Returns:
+        float, 0 to 1.
+    """
+    confidences = probabilities.max(axis=1)
+    excess = confidences - (probabilities.argmax(axis=1) == labels)
+    bins = np.minimum((10 * confidences).astype(int), 9)
+    return float(np.abs(np.bincount(bins, weights=excess)).sum() / len(labels))
+
+
 # ---------------------------------------------------------------- results as text
 
 
@@ -161,6 +181,7 @@ def print_scores(labels, probabilities):
     correct, total = np.trace(confusion), len(labels)
     print(f"accuracy             {correct / total:.2%} of {total:,} images")
     print(f"loss                 {cross_entropy(labels, probabilities):.4f}")
+    print(f"calibration error    {calibration_error(labels, probabilities):.2%}")
     print(f"misclassified        {total - correct:,}")
     print(f"\n{classification_report(confusion)}\n\n{confusion_table(confusion)}\n")
 

@@ -67,6 +67,14 @@ def test_loss_is_the_mean_cross_entropy():
     assert predict_model.cross_entropy(np.array([3, 1]), probabilities) == pytest.approx(expected)
 
 
+def test_calibration_error_against_a_figure_worked_by_hand():
+    probabilities = certain(np.array([1, 1, 1, 1, 2]))
+    probabilities[4] = [0.45, 0, 0.55, 0, 0, 0, 0, 0, 0, 0]
+    # Four at confidence 0.919, three of them right; one at 0.55, right.
+    error = predict_model.calibration_error(np.array([1, 1, 1, 0, 2]), probabilities)
+    assert error == pytest.approx((4 * 0.919 - 3 + 0.45) / 5, abs=1e-6)
+
+
 @pytest.mark.parametrize("count, shown", [(0, 0), (3, 3), (3000, 60)])
 def test_grid_of_mistakes(count, shown):
     labels = np.zeros(5000, np.int64)

@@ -1,0 +1,166 @@
+"""Compare the speed of this project's training with other ways to train the same network.
+
+    python tests/benchmark.py --data mnist.npz
+
+Every way trains the 5x5 network on the same images, in turn, for several
+rounds: this project's; the way of the tutorials (Keras's fit, Adam, batches
+of 32, float32); and PyTorch at its best, where torch is installed (channels
+last, bfloat16, fused Adam, batches of 128). Printed are the time of an epoch
+without its validation, and the time from the start until the network first
+reaches 98.82% of the validation images. Not run by the tests.
+"""
+
+import argparse
+import importlib.util
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import train_model
+from train_model import keras
+
+TARGET = 0.9882
+MOST_EPOCHS = 12
+
+
+class Clock(keras.callbacks.Callback):
+    """Measure each epoch without its validation, and the time to the target."""
+
+    def __init__(self):
+        super().__init__()
+        self.epochs, self.to_target = [], None
+        self.start = time.perf_counter()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.begin = time.perf_counter()
+
+    def on_test_begin(self, logs=None):
+        self.epochs.append(time.perf_counter() - self.begin)
+
+    def on_epoch_end(self, epoch, logs):
+        if self.to_target is None and logs["val_accuracy"] >= TARGET:
+            self.to_target = time.perf_counter() - self.start
+
+
+class StopAtTarget(keras.callbacks.Callback):
+    """End a training that has no planned end once it has reached the target."""
+
+    def on_epoch_end(self, epoch, logs):
+        self.model.stop_training = logs["val_accuracy"] >= TARGET and epoch >= 2
+
+
+def time_ours(train_set, validation_set, seed):
+    """Train as train_model.py does by default; answers a Clock."""
+    keras.utils.set_random_seed(seed)
+    clock = Clock()
+    recipe = argparse.Namespace(**train_model.OUR_RECIPE)
+    model = train_model.build_model()
+    train_model.train(model, train_set, validation_set, recipe, seed, [clock])
+    return clock
+
+
+def time_tutorials(train_set, validation_set, seed):
+    """Train as the tutorials do; answers a Clock."""
+    keras.utils.set_random_seed(seed)
+    (images, labels), (validation_images, validation_labels) = train_set, validation_set
+    images, validation_images = map(train_model.as_input, (images, validation_images))
+    clock = Clock()
+    model = train_model.build_model()
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(
+        images,
+        labels,
+        batch_size=32,
+        epochs=MOST_EPOCHS,
+        validation_data=(validation_images, validation_labels),
+        callbacks=[clock, StopAtTarget()],
+        verbose=0,
+    )
+    return clock
+
+
+def time_pytorch(train_set, validation_set, seed):
+    """Train the same network in PyTorch; answers what a Clock holds."""
+    import torch
+    from torch import nn
+
+    torch.manual_seed(seed)
+    clock = argparse.Namespace(epochs=[], to_target=None, start=time.perf_counter())
+    network = nn.Sequential(
+        *(nn.Conv2d(1, 32, 5), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(32, 32, 5), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Flatten(), nn.Linear(512, 128), nn.ReLU(), nn.Linear(128, 10)),
+    ).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(network.parameters(), fused=True)
+    cross_entropy = nn.CrossEntropyLoss()
+    precision = train_model.fastest_precision() == "bfloat16"
+
+    def on_device(images, labels):
+        images = torch.from_numpy(images[:, np.newaxis].astype(np.float32) / 255)
+        return images.contiguous(memory_format=torch.channels_last), torch.from_numpy(labels)
+
+    images, labels = on_device(*train_set)
+    validation_images, validation_labels = on_device(*validation_set)
+    for epoch in range(MOST_EPOCHS):
+        begin = time.perf_counter()
+        for chosen in torch.randperm(len(images)).split(128):
+            with torch.autocast("cpu", torch.bfloat16, enabled=precision):
+                loss = cross_entropy(network(images[chosen]), labels[chosen])
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+        clock.epochs.append(time.perf_counter() - begin)
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=precision):
+            answers = torch.cat([network(part).argmax(1) for part in validation_images.split(500)])
+        if (answers == validation_labels).float().mean() >= TARGET and clock.to_target is None:
+            clock.to_target = time.perf_counter() - clock.start
+        if clock.to_target is not None and epoch >= 2:
+            break
+    return clock
+
+
+def describe(seconds):
+    """Format the median and the spread of some times; None where one was never reached."""
+    if None in seconds:
+        return f"not in {MOST_EPOCHS} epochs"
+    return f"{statistics.median(seconds):.2f} s ({min(seconds):.2f} to {max(seconds):.2f})"
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Compare the speed of ways to train the network.")
+    parser.add_argument("--data", metavar="FILE", help="as for train_model.py")
+    parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
+    arguments = parser.parse_args()
+    images, labels = train_model.load_digits(arguments.data, "train")
+    train_set, validation_set = train_model.split(images, labels, 0.2)
+    ways = {"this project": time_ours, "the tutorials' way": time_tutorials}
+    if importlib.util.find_spec("torch"):
+        ways["PyTorch"] = time_pytorch
+    epochs, to_target = {way: [] for way in ways}, {way: [] for way in ways}
+    for seed in range(arguments.rounds):
+        for way, run in ways.items():
+            clock = run(train_set, validation_set, seed)
+            # The first epoch of a run pays for building the graph.
+            epochs[way].append(statistics.median(clock.epochs[1:]))
+            to_target[way].append(clock.to_target)
+            print(f"round {seed + 1}, {way}: {describe(clock.epochs[1:])}", file=sys.stderr)
+    ours = statistics.median(epochs["this project"]), statistics.median(to_target["this project"])
+    print(f"{'way':<20}{'an epoch':<28}{'ratio':<8}{'until ' + format(TARGET, '.2%'):<30}ratio")
+    for way in ways:
+        ratios = [
+            format(statistics.median(times) / mine, ".2f") if None not in times else "-"
+            for times, mine in zip((epochs[way], to_target[way]), ours)
+        ]
+        print(
+            f"{way:<20}{describe(epochs[way]):<28}{ratios[0]:<8}"
+            f"{describe(to_target[way]):<30}{ratios[1]}"
+        )
+
+
+if __name__ == "__main__":
+    main()
