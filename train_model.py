@@ -787,16 +787,22 @@ def parse_arguments():
     return arguments
 
 
+def print_error(message):
+    """Print an error as one line on standard error."""
+    print(f"{Path(sys.argv[0]).name}: error: {' '.join(message.split())}", file=sys.stderr)
+
+
 @contextlib.contextmanager
 def errors_in_one_line():
-    """End the script with one line on standard error for what a user can put right."""
+    """End the script with status 1 and one line on standard error for what a user can put right."""
     try:
         yield
-    except (InputError, OSError) as error:
-        message = str(error)
-        if isinstance(error, OSError) and error.filename:
-            message = f"{error.filename}: {error.strerror}"
-        sys.exit(f"{Path(sys.argv[0]).name}: error: {' '.join(message.split())}")
+    except InputError as error:
+        print_error(str(error))
+        sys.exit(1)
+    except OSError as error:
+        print_error(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        sys.exit(1)
 
 
 def main():

@@ -69,3 +69,21 @@ def mnist():
     if not path.is_file():
         pytest.skip(f"needs the real MNIST: {path} is missing (MNIST_NPZ names another file)")
     return path.resolve()
+
+
+@pytest.fixture(scope="session")
+def mnist_run(mnist, tmp_path_factory):
+    """Folder in which train_model.py was run by default on the real MNIST, and what it printed."""
+    folder = tmp_path_factory.mktemp("mnist")
+    run = run_script("train_model.py", "--data", mnist, cwd=folder)
+    assert run.returncode == 0, run.stderr
+    return folder, run.stdout
+
+
+@pytest.fixture(scope="session")
+def own_digits():
+    """Folder of digits that people wrote themselves; tests that need it skip where there is none."""
+    path = PROJECT.parent / "shared" / "own-digits"
+    if not path.is_dir():
+        pytest.skip(f"needs digits that people wrote: {path} is missing")
+    return path.resolve()

@@ -77,11 +77,10 @@ def test_calibration_error_against_a_figure_worked_by_hand():
 
 @pytest.mark.parametrize("count, shown", [(0, 0), (3, 3), (3000, 60)])
 def test_grid_of_mistakes(count, shown):
-    labels = np.zeros(5000, np.int64)
-    predictions = np.where(np.arange(5000) < count, 7, 0)
-    figure = predict_model.plot_misclassified(
-        np.zeros((5000, 28, 28), np.uint8), labels, certain(predictions)
-    )
+    predictions = certain(np.where(np.arange(5000) < count, 7, 0))
+    pictures, labels = np.zeros((5000, 28, 28), np.uint8), np.zeros(5000, np.int64)
+    mistakes = predict_model.most_confident_mistakes(zip(pictures, labels, predictions))
+    figure = predict_model.plot_misclassified(mistakes, count, 5000)
     assert sum(bool(axis.images) for axis in figure.axes) == shown
     assert f"{count:,} of 5,000" in figure.get_suptitle()
     figure.canvas.draw()
@@ -90,9 +89,10 @@ def test_grid_of_mistakes(count, shown):
 def test_most_confident_mistake_comes_first():
     probabilities = certain(np.array([1, 2, 3]))
     probabilities[1] = np.eye(10)[2]
-    figure = predict_model.plot_misclassified(
-        np.zeros((3, 28, 28), np.uint8), np.array([0, 0, 3]), probabilities
+    mistakes = predict_model.most_confident_mistakes(
+        zip(np.zeros((3, 28, 28), np.uint8), [0, 0, 3], probabilities)
     )
+    figure = predict_model.plot_misclassified(mistakes, 2, 3)
     titles = [axis.get_title() for axis in figure.axes if axis.images]
     assert titles == ["true 0\nread 2 (100.0%)", "true 0\nread 1 (91.9%)"]
 
