@@ -30,7 +30,6 @@ from train_model import (
     InputError,
     as_input,
     check_writable,
-    errors_in_one_line,
     keras,
     load_digits,
     make_parser,
@@ -39,6 +38,8 @@ from train_model import (
     print_error,
     progress_on_standard_error,
     replaced_whole,
+    report,
+    run_as_script,
     save_plot,
     show_plots,
 )
@@ -80,12 +81,12 @@ def load_model(path):
     Raises:
         InputError: if the file is missing, damaged, or no such network.
     """
+    if not os.path.isfile(path):
+        raise InputError(f"{path}: there is no such file; train_model.py makes it")
     try:
-        open(path, "rb").close()
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: there is no such file; train_model.py makes it") from error
-    try:
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = keras.saving.load_model(path, compile=False, safe_mode=True)
     # A damaged or foreign file can raise nearly anything in Keras and h5py.
     except Exception as error:
         raise InputError(f"{path}: not a model that Keras can load safely") from error
@@ -188,6 +189,8 @@ def open_image(path):
     Raises:
         InputError: if it cannot be opened, or is no whole image.
     """
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise InputError("not a file")
     try:
         with warnings.catch_warnings():
             # Pillow refuses what is really too large; it only warns of what may be.
@@ -403,19 +406,29 @@ def parts_of_digit(mask):
         boxes.append(box)
         areas.append((ends - starts).sum())
         framing.append(at_edge > 0.6 * max(box[2] - box[0], box[3] - box[1]))
-    areas, framing = np.array(areas), np.array(framing)
-    largest = np.argmax(np.where(framing, 0.1, 1) * areas)
+    largest = int(np.argmax(np.where(framing, 0.1, 1) * areas))
     left, top, right, bottom = boxes[largest]
-    share = areas / areas[largest]
-    reach = (0.35 + share) * max(right - left, bottom - top)
-    kept = np.zeros_like(mask)
-    for i, (rows, starts, ends) in enumerate(marks):
-        x0, y0, x1, y1 = boxes[i]
-        gap = max(x0 - right, left - x1, y0 - bottom, top - y1)
-        if i == largest or (share[i] >= 0.04 and gap < reach[i] and not framing[i]):
-            for row, start, end in zip(rows, starts, ends):
-                kept[row, start:end] = True
-    return kept
+    size = max(right - left, bottom - top)
+    shares = np.array(areas) / areas[largest]
+    kept = {largest}
+    others = {i for i, share in enumerate(shares) if share >= 0.04 and not framing[i]} - kept
+    while True:
+        gaps = {
+            i: max(x0 - right, left - x1, y0 - bottom, top - y1)
+            for i, (x0, y0, x1, y1) in enumerate(boxes)
+            if i in others
+        }
+        close = {i for i, gap in gaps.items() if gap < (0.35 + shares[i]) * size}
+        if not close:
+            break
+        kept, others = kept | close, others - close
+        left, top = (min(boxes[i][side] for i in kept) for side in (0, 1))
+        right, bottom = (max(boxes[i][side] for i in kept) for side in (2, 3))
+    digit = np.zeros_like(mask)
+    for rows, starts, ends in (marks[i] for i in kept):
+        for row, start, end in zip(rows, starts, ends):
+            digit[row, start:end] = True
+    return digit
 
 
 def connected_marks(mask):
@@ -608,26 +621,30 @@ def confusion_table(confusion):
     return "\n".join(lines)
 
 
-def print_scores(labels, probabilities):
+def print_scores(model, data, labels, probabilities):
     """Print what the network got right and wrong.
 
     Args:
+        model: the network.
+        data: str, the name of the data.
         labels: int array of shape (n,), the true digits.
         probabilities: float array of shape (n, 10).
     """
     confusion = confusion_matrix(labels, probabilities.argmax(axis=1))
     correct, total = np.trace(confusion), len(labels)
-    print(f"accuracy             {correct / total:.2%} of {total:,} images")
-    print(f"loss                 {cross_entropy(labels, probabilities):.4f}")
-    print(f"calibration error    {calibration_error(labels, probabilities):.2%}")
-    print(f"misclassified        {total - correct:,}")
-    print(f"\n{classification_report(confusion)}\n\n{confusion_table(confusion)}\n")
+    report(f"network              {model.name}")
+    report(f"data                 {data}")
+    report(f"accuracy             {correct / total:.2%} of {total:,} images")
+    report(f"loss                 {cross_entropy(labels, probabilities):.4f}")
+    report(f"calibration error    {calibration_error(labels, probabilities):.2%}")
+    report(f"misclassified        {total - correct:,}")
+    report(f"\n{classification_report(confusion)}\n\n{confusion_table(confusion)}\n")
 
 
 # ---------------------------------------------------------------- plots
 
 
-def plot_misclassified(mistakes, wrong, total):
+def plot_misclassified(mistakes, wrong, total, data):
     """Plot misclassified digits.
 
     Args:
@@ -635,6 +652,7 @@ def plot_misclassified(mistakes, wrong, total):
             probabilities of shape (10,)), in the order to show.
         wrong: int, the number of all misclassified digits.
         total: int, the number of all digits.
+        data: str, the name of the data.
 
     Returns:
         The Matplotlib figure.
@@ -645,7 +663,7 @@ def plot_misclassified(mistakes, wrong, total):
         rows, columns, figsize=(1.3 * columns, 1.75 * rows + 0.7), squeeze=False, layout="constrained"
     )
     figure.suptitle(
-        f"{wrong:,} of {total:,} digits misclassified"
+        f"{data}: {wrong:,} of {total:,} digits misclassified"
         + (f", the {len(mistakes)} most confident mistakes" if len(mistakes) < wrong else "")
     )
     for axis in axes.flat:
@@ -674,7 +692,7 @@ def plot_readings(readings, probabilities, total):
         2 * columns,
         figsize=(max(4, 2.2 * columns), 1.5 * rows + 0.6),
         squeeze=False,
-        gridspec_kw={"left": 0.01, "right": 0.99, "bottom": 0.01, "top": 1 - 0.9 / (1.5 * rows + 0.6)},
+        gridspec_kw={"left": 0.01, "right": 0.99, "bottom": 0.01, "top": 1 - 0.75 / (1.5 * rows + 0.6)},
     )
     some = f"{len(readings)} of " if len(readings) < total else ""
     figure.suptitle(f"{some}{total:,} image{'s' * (total > 1)}: as given, and as the network saw it")
@@ -693,11 +711,12 @@ def plot_readings(readings, probabilities, total):
     return figure
 
 
-def plot_confusion(confusion):
+def plot_confusion(confusion, data):
     """Plot a confusion matrix; the colours are those of the mistakes alone.
 
     Args:
         confusion: int array of shape (10, 10), as confusion_matrix answers it.
+        data: str, the name of the data.
 
     Returns:
         The Matplotlib figure.
@@ -713,7 +732,7 @@ def plot_confusion(confusion):
             dark = mistakes[true, predicted] > 0.6 * mistakes.max()
             axis.text(predicted, true, count, ha="center", va="center", color="w" if dark else "k")
     axis.set(
-        title=f"Confusion matrix: {mistakes.sum():,} of {confusion.sum():,} misclassified",
+        title=f"{data}: {mistakes.sum():,} of {confusion.sum():,} misclassified",
         xlabel="predicted digit",
         ylabel="true digit",
         xticks=range(CLASSES),
@@ -834,7 +853,7 @@ def print_reading(path, probabilities):
     line = f"{path}\t{first}\t{probabilities[first]:.1%}"
     if probabilities[first] < UNCERTAIN:
         line += f"\tuncertain, perhaps {second} ({probabilities[second]:.1%})"
-    print(line)
+    report(line)
 
 
 def predict_readings(model, readings):
@@ -875,7 +894,7 @@ def parse_arguments():
     arguments = parser.parse_args()
     if not arguments.images and (arguments.labels or arguments.csv):
         parser.error("--labels and --csv are for images, and there are none")
-    if arguments.images and arguments.data:
+    if arguments.images and arguments.data != parser.get_default("data"):
         parser.error("--data is for the test set, and there are images to read instead")
     return arguments
 
@@ -885,20 +904,22 @@ def score_test_set(model, arguments):
     plots = [Path(arguments.plots) / name for name in (MISTAKES_PLOT, CONFUSION_PLOT)]
     for path in plots:
         check_writable(path)
-    images, labels = load_digits(arguments.data, "test")
+    images, labels, data = load_digits(arguments.data, "test")
+    data = f"test images of {data}"
     probabilities = predict(model, images)
-    print_scores(labels, probabilities)
+    print_scores(model, data, labels, probabilities)
     mistakes = most_confident_mistakes(zip(images, labels, probabilities))
-    save_score_plots(mistakes, labels, probabilities, arguments.plots)
+    save_score_plots(mistakes, data, labels, probabilities, arguments.plots)
     return True
 
 
-def save_score_plots(mistakes, labels, probabilities, folder):
+def save_score_plots(mistakes, data, labels, probabilities, folder):
     """Save the plots of the misclassified digits and of the confusion matrix."""
     confusion = confusion_matrix(labels, probabilities.argmax(axis=1))
     wrong = len(labels) - np.trace(confusion)
-    save_plot(plot_misclassified(mistakes, wrong, len(labels)), folder, MISTAKES_PLOT)
-    save_plot(plot_confusion(confusion), folder, CONFUSION_PLOT)
+    figure = plot_misclassified(mistakes, wrong, len(labels), data)
+    save_plot(figure, folder, MISTAKES_PLOT)
+    save_plot(plot_confusion(confusion, data), folder, CONFUSION_PLOT)
 
 
 def read_own_digits(model, arguments):
@@ -936,9 +957,9 @@ def read_own_digits(model, arguments):
     if known_labels:
         true_digits = np.array(known_labels, int)
         probabilities = np.array(known_probabilities, np.float32).reshape(-1, CLASSES)
-        print_scores(true_digits, probabilities)
+        print_scores(model, "images", true_digits, probabilities)
         mistakes = most_confident_mistakes(mistakes)
-        save_score_plots(mistakes, true_digits, probabilities, arguments.plots)
+        save_score_plots(mistakes, "images", true_digits, probabilities, arguments.plots)
     elif labels is not None:
         raise InputError(f"{arguments.labels}: names none of the images")
     return not problems
@@ -956,5 +977,5 @@ def main():
 
 
 if __name__ == "__main__":
-    with errors_in_one_line():
+    with run_as_script():
         main()

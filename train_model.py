@@ -13,13 +13,19 @@ import importlib.util
 import logging
 import math
 import os
+import re
+import signal
+import socket
 import sys
 import tempfile
 import time
 import warnings
 from pathlib import Path
 
-import numpy as np
+try:
+    import numpy as np
+except ModuleNotFoundError:
+    sys.exit("error: NumPy is missing: pip install -r requirements.txt")
 
 # Both are read when TensorFlow and Keras are imported: warnings and
 # information of TensorFlow's C++ side are not meant for the people who run
@@ -46,7 +52,8 @@ def import_when_used(name):
 
     Source: https://docs.python.org/3/library/importlib.html#implementing-lazy-imports
     """
-    spec = importlib.util.find_spec(name)
+    installed = importlib.util.find_spec(name.partition(".")[0])
+    spec = installed and importlib.util.find_spec(name)
     if spec is None:
         sys.exit(f"error: {name} is missing: pip install -r requirements.txt")
     run_module = spec.loader.exec_module
@@ -76,10 +83,11 @@ plt = import_when_used("matplotlib.pyplot")
 MODEL_FILE = "digit_classifier.keras"
 PLOTS_FOLDER = "plots"
 CURVES_PLOT = "training_curves.png"
+INTERRUPTED, TERMINATED = 130, 143  # exit statuses, by custom 128 plus the signal's number
 IMAGE_SHAPE = (28, 28)
 CLASSES = 10
-# Far above any real data set; an array that unpacks to more than this is no MNIST.
-LARGEST_ARRAY_BYTES = 2**30
+# Five times MNIST's largest array: what unpacks to more than this is no MNIST.
+LARGEST_ARRAY_BYTES = 2**28
 
 
 class InputError(Exception):
@@ -166,11 +174,13 @@ PUBLISHED_RECIPES = {
 }
 
 
-def build_model(architecture="5x5"):
+def build_model(architecture="5x5", data="MNIST"):
     """Build an untrained network.
 
     Args:
         architecture: str, a key of ARCHITECTURES.
+        data: str, the data to train it on, for the network's name: whoever
+            loads it can see what it was trained on.
 
     Returns:
         A keras.Sequential that takes float32 images of shape (n, 28, 28, 1)
@@ -182,44 +192,277 @@ def build_model(architecture="5x5"):
             keras.Input((*IMAGE_SHAPE, 1)),
             *ARCHITECTURES[architecture](keras.layers),
             keras.layers.Dense(CLASSES, activation="softmax"),
-        ]
+        ],
+        name="trained_on_" + re.sub(r"[^A-Za-z0-9.-]+", "_", Path(data).name),
     )
+
+
+# How people write each digit: variants, each of one or more strokes (after a
+# slash), each of points x,y in per cent of the digit's width and height, from
+# the top left. A point that is given twice makes a corner.
+HANDWRITING = [
+    # 0
+    [
+        "50,0 15,20 3,55 22,93 55,100 90,75 97,40 78,8 48,1 38,4",
+        "60,2 25,10 3,50 20,92 50,100 85,85 98,45 80,10 55,0",
+        "45,6 12,30 8,70 40,100 80,85 95,50 80,12 50,0 30,8",
+        "70,10 30,5 5,50 30,95 70,95 95,50 75,10 45,12",
+    ],
+    # 1
+    [
+        "50,0 50,50 50,100",
+        "25,25 50,0 50,0 50,50 50,100",
+        "30,22 52,0 52,0 51,50 50,100 50,100 / 25,100 78,99",
+        "40,12 50,0 50,0 50,100",
+    ],
+    # 2
+    [
+        "8,25 30,2 65,3 82,28 60,62 5,98 5,98 95,96",
+        "10,28 35,2 75,8 78,38 45,75 12,97 5,88 22,78 50,92 95,97",
+        "5,10 60,0 85,20 65,55 8,97 8,97 50,92 98,98",
+        "15,20 45,0 80,15 75,45 30,85 10,98 10,98 35,88 65,98 95,90",
+        "12,30 38,2 72,10 72,40 48,82 18,97 5,82 25,66 58,82 98,92",
+        "10,35 40,0 78,18 68,55 40,92 10,92 12,68 40,70 70,92 98,85",
+        "10,25 45,0 75,20 65,55 35,95 5,95 2,75 25,65 55,78 98,72",
+    ],
+    # 3
+    [
+        "10,15 45,0 82,15 70,40 35,48 35,48 75,55 88,78 55,100 5,88",
+        "8,3 85,2 85,2 45,40 45,40 85,55 82,88 45,100 5,90",
+        "15,10 55,0 80,20 60,42 30,46 62,48 90,70 70,97 30,98 8,85",
+        "12,18 50,0 78,18 45,45 45,45 80,60 80,88 40,100 8,92",
+    ],
+    # 4
+    [
+        "20,2 8,52 15,60 50,57 92,53 / 72,5 68,50 66,100",
+        "68,100 70,50 70,2 70,2 5,68 5,68 98,66",
+        "30,0 5,60 5,60 92,57 / 66,30 62,65 58,100",
+        "18,5 12,45 35,58 75,45 / 82,2 76,45 70,100",
+        "75,100 78,5 78,5 45,25 8,62 8,62 60,60 95,58",
+        "18,8 12,45 40,56 75,42 84,5 84,5 78,50 72,100",
+        "25,5 8,50 25,62 90,50 / 70,25 62,60 55,100",
+    ],
+    # 5
+    [
+        "28,5 20,45 20,45 55,38 85,60 75,90 40,100 5,90 / 28,4 60,3 92,0",
+        "88,2 30,3 30,3 20,42 20,42 58,38 85,62 70,95 35,100 5,88",
+        "85,5 45,5 22,25 40,45 72,58 75,85 40,100 8,92",
+        "30,12 25,45 25,45 60,45 78,68 60,95 10,97 / 30,10 90,8",
+        "25,15 15,50 15,50 55,42 80,65 55,98 5,92 / 25,12 95,0",
+        "20,25 12,55 12,55 45,52 60,75 35,98 2,90 / 20,22 98,2",
+    ],
+    # 6
+    [
+        "78,2 40,20 12,60 22,95 60,100 85,78 65,55 30,62 15,80",
+        "55,0 22,40 10,78 40,100 72,88 75,62 45,55 15,75",
+        "88,8 50,12 15,50 15,85 50,100 85,85 80,58 50,52 20,70",
+        "35,0 12,45 12,85 45,100 80,80 60,62 15,80",
+        "60,0 15,40 5,80 30,100 85,88 92,68 55,65 15,88",
+        "45,0 18,35 8,75 35,100 70,92 78,68 50,60 15,80",
+    ],
+    # 7
+    [
+        "5,8 50,6 92,3 92,3 60,50 35,100",
+        "5,6 92,4 92,4 65,45 40,100 / 25,50 82,46",
+        "8,25 8,6 8,6 60,8 90,4 90,4 62,50 48,100",
+        "5,5 50,10 88,3 88,3 72,30 58,65 55,100",
+        "5,20 30,5 70,5 80,20 60,60 45,100",
+        "10,35 15,5 55,12 90,5 60,45 45,100",
+        "5,15 30,3 55,10 92,5 92,5 58,55 42,100 / 30,52 80,50",
+    ],
+    # 8
+    [
+        "78,12 50,0 20,18 42,44 78,68 70,95 35,98 18,75 50,48 80,25 74,8",
+        "50,48 18,28 35,3 70,4 80,28 50,48 20,68 25,95 60,100 82,78 50,48",
+        "85,10 50,0 22,15 30,38 70,58 85,82 50,100 18,85 35,58 70,35 88,12",
+        "80,20 45,0 25,20 50,48 75,75 55,100 25,85 45,55 85,5",
+        "82,5 35,12 35,35 65,60 60,92 30,98 25,75 55,45 88,15",
+        "50,45 20,30 30,2 68,0 80,25 50,45 50,45 15,72 35,100 75,95 82,68 50,45",
+    ],
+    # 9
+    [
+        "82,18 55,0 18,15 20,42 55,45 82,18 82,18 80,55 72,100",
+        "80,12 45,0 12,22 30,48 65,40 82,12 82,12 82,60 60,95 20,98",
+        "75,25 45,0 10,20 25,48 60,42 78,15 78,15 65,60 48,100",
+        "70,12 35,3 10,30 30,52 65,38 80,8 80,8 78,55 74,100",
+        "85,8 35,12 15,40 45,50 80,15 80,15 68,60 60,100",
+        "78,8 40,2 15,28 40,45 75,28 80,5 80,5 78,50 76,100",
+    ],
+]
 
 
 # ---------------------------------------------------------------- the data
 
 
 def load_digits(source, subset):
-    """Load one subset of MNIST.
+    """Load images of digits and their labels.
 
     Args:
-        source: path of an `.npz` file in the layout of Keras's `mnist.npz`;
-            None for MNIST from Keras's cache, or by download.
+        source: "mnist" for MNIST from Keras's cache, or by download; "drawn"
+            for digits that are drawn here; "auto" for MNIST, or drawn digits
+            with a warning where MNIST cannot be had; or the path of an `.npz`
+            file in the layout of Keras's `mnist.npz`.
         subset: "train" or "test".
 
     Returns:
         images: uint8 array of shape (n, 28, 28), 0 (ground) to 255 (ink).
         labels: int64 array of shape (n,), 0 to 9.
+        name: str, which data they are.
 
     Raises:
         InputError: if the file is no such data set, or MNIST cannot be had.
     """
-    if source is not None:
-        return read_npz(source, subset)
+    if source == "drawn":
+        return *load_drawn(subset), "drawn digits, not MNIST"
+    if source not in ("auto", "mnist"):
+        return *read_npz(source, subset), str(source)
+    try:
+        return *load_mnist(subset), "MNIST"
+    except InputError as error:
+        if source == "mnist":
+            raise
+        print_error(f"{error}; going on with digits that are drawn here", "warning")
+        return load_digits("drawn", subset)
+
+
+def load_mnist(subset):
+    """Load MNIST from Keras's cache, or by download into it; see load_digits."""
+    cache = Path(os.environ.get("KERAS_HOME", os.path.expanduser("~/.keras")), "datasets/mnist.npz")
+    problem = ""
+    if cache.is_file():
+        try:
+            return read_npz(cache, subset)
+        except (InputError, OSError) as error:
+            problem = f"; {error}"
+    timeout = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(10)  # seconds without a byte
     try:
         with progress_on_standard_error():
             train_set, test_set = keras.datasets.mnist.load_data()
     # Keras raises a plain Exception for most of what can go wrong here.
     except Exception as error:
         raise InputError(
-            f"MNIST cannot be had ({error}); with a copy of mnist.npz use --data FILE"
+            f"MNIST cannot be downloaded ({error}){problem}; with a copy of mnist.npz use --data FILE"
         ) from error
+    finally:
+        socket.setdefaulttimeout(timeout)
     images, labels = train_set if subset == "train" else test_set
     return images, labels.astype(np.int64)
 
 
+def load_drawn(subset):
+    """Draw as many digits as MNIST has, always the same ones; see load_digits."""
+    first, batches = {"train": (0, 60), "test": (60, 10)}[subset]
+    print(f"Drawing {batches},000 digits", file=sys.stderr)
+    with progress_on_standard_error() as verbose:
+        bar = keras.utils.Progbar(batches, verbose=verbose, unit_name="batch")
+        parts = []
+        for seed in range(first, first + batches):
+            parts.append(draw_digits(1000, seed))
+            bar.add(1)
+    images, labels = map(np.concatenate, zip(*parts))
+    return images, labels
+
+
+def draw_digits(count, seed):
+    """Draw handwritten digits with a round pen.
+
+    The strokes of HANDWRITING are shaken, slanted, stretched and turned at
+    random, smoothed by Catmull-Rom splines, and placed as MNIST's are: in a
+    box of 20x20, the centre of mass in the middle of 28x28.
+
+    Args:
+        count: int, how many.
+        seed: int; the same seed draws the same digits.
+
+    Returns:
+        images: uint8 array of shape (count, 28, 28), 0 (ground) to 255 (ink).
+        labels: int64 array of shape (count,), 0 to 9.
+    """
+    random = np.random.default_rng(seed)
+    labels, choice = random.integers(0, CLASSES, count), random.random(count)
+    images = np.zeros((count, *IMAGE_SHAPE), np.uint8)
+    for digit, variants in enumerate(HANDWRITING):
+        for number, variant in enumerate(variants):
+            chosen = (labels == digit) & ((choice * len(variants)).astype(int) == number)
+            images[chosen] = draw_variant(variant, np.count_nonzero(chosen), random)
+    return images, labels
+
+
+def draw_variant(variant, count, random):
+    """Draw one variant of a digit in different hands.
+
+    Args:
+        variant: str, as in HANDWRITING.
+        count: int, how many.
+        random: numpy.random.Generator.
+
+    Returns:
+        uint8 array of shape (count, 28, 28).
+    """
+    strokes = [
+        np.array([point.split(",") for point in stroke.split()], float) / 100 - 0.5
+        for stroke in variant.split("/")
+    ]
+    paths = []
+    stretch = np.exp(random.normal(0, 0.25, (count, 1, 2))) * (0.75, 1)
+    for points in strokes:
+        shaken = random.normal(0, 0.055, (count, len(points), 2))
+        repeated = np.flatnonzero((points[1:] == points[:-1]).all(axis=1)) + 1
+        shaken[:, repeated] = shaken[:, repeated - 1]
+        paths.append(points * stretch + shaken + random.normal(0, 0.05, (count, 1, 2)))
+    angle, slant = random.normal(0, 0.1, count), random.normal(0.15, 0.3, count)
+    cos, sin = np.cos(angle), np.sin(angle)
+    hand = np.array([[cos, sin], [-sin - slant, cos]]).transpose(2, 0, 1)
+    lengths = [np.hypot(*np.diff(points, axis=0).T).sum() for points in strokes]
+    samples = [max(4, round(80 * length / sum(lengths))) for length in lengths]
+    path = np.concatenate(
+        [spline(p.shape[1], n) @ p @ hand for p, n in zip(paths, samples)], axis=1, dtype=np.float32
+    )
+    radius = random.uniform(0.8, 2.4, (count, 1, 1)).astype(np.float32)
+    softness = random.uniform(1, 1.6, (count, 1, 1)).astype(np.float32)
+    path -= path.min(axis=1, keepdims=True)
+    path *= (20 - 2 * radius) / path.max(axis=(1, 2), keepdims=True)
+    # The samples lie about evenly along the path: their mean is the centre of mass.
+    path += IMAGE_SHAPE[0] / 2 - path.mean(axis=1, keepdims=True)
+    pixels = np.arange(IMAGE_SHAPE[0], dtype=np.float32)[:, np.newaxis]
+    x, y = (pixels - path[:, np.newaxis, :, axis] for axis in (0, 1))
+    distance = np.sqrt(((y * y)[:, :, np.newaxis] + (x * x)[:, np.newaxis]).min(axis=-1))
+    return np.rint(255 * np.clip((radius - distance) / softness + 0.5, 0, 1)).astype(np.uint8)
+
+
+def spline(points, samples):
+    """Compute the matrix that takes control points to samples of a Catmull-Rom spline.
+
+    E. Catmull and R. Rom, "A class of local interpolating splines", 1974.
+
+    Args:
+        points, samples: int, their numbers.
+
+    Returns:
+        float64 array of shape (samples, points).
+    """
+    place = np.linspace(0, points - 1, samples)
+    start = np.minimum(place.astype(int), points - 2)
+    u = place - start
+    weights = (
+        -0.5 * u + u**2 - 0.5 * u**3,
+        1 - 2.5 * u**2 + 1.5 * u**3,
+        0.5 * u + 2 * u**2 - 1.5 * u**3,
+        -0.5 * u**2 + 0.5 * u**3,
+    )
+    matrix = np.zeros((samples, points))
+    for offset, weight in enumerate(weights, start=-1):
+        # At either end the last point stands in for the one beyond it.
+        neighbour = np.clip(start + offset, 0, points - 1)
+        np.add.at(matrix, (np.arange(samples), neighbour), weight)
+    return matrix
+
+
 def read_npz(path, subset):
     """Read the arrays x_SUBSET and y_SUBSET of an `.npz` file; see load_digits."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise InputError(f"{path}: is not a file")
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = []
@@ -229,7 +472,7 @@ def read_npz(path, subset):
                 if archive.zip.getinfo(f"{name}.npy").file_size > LARGEST_ARRAY_BYTES:
                     raise InputError(f"{path}: {name} is too large for a data set of digits")
                 arrays.append(archive[name])
-    except (InputError, OSError):
+    except (FileNotFoundError, PermissionError, InputError):
         raise
     # A damaged or foreign file can raise nearly anything in zipfile and NumPy.
     except Exception as error:
@@ -436,10 +679,14 @@ def train(model, train_set, validation_set, recipe, seed, more_callbacks=()):
         more_callbacks: Keras callbacks, told of each batch and epoch.
 
     Returns:
-        dict of lists, one value an epoch: loss, accuracy, val_loss, val_accuracy.
+        history: dict of lists, one value an epoch: loss, accuracy, val_loss,
+            val_accuracy.
+        status: int, 0; or 130 or 143 if an interrupt (Ctrl-C) or SIGTERM
+            stopped the training after at least one epoch.
 
     Raises:
         InputError: if the loss is no longer finite, or there is no such optimizer.
+        KeyboardInterrupt, SystemExit: if one stopped the training before that.
     """
     steps = math.ceil(len(train_set[0]) / recipe.batch_size)
     best = keras.callbacks.EarlyStopping(
@@ -458,20 +705,26 @@ def train(model, train_set, validation_set, recipe, seed, more_callbacks=()):
         jit_compile=False,  # XLA makes this network two to three times slower on processors.
     )
     validation_images, validation_labels = validation_set
-    with progress_on_standard_error() as verbose:
-        history = model.fit(
-            training_batches(*train_set, recipe.batch_size, recipe.augment, seed),
-            steps_per_epoch=steps,
-            epochs=recipe.epochs,
-            validation_data=(as_input(validation_images), np.eye(CLASSES)[validation_labels]),
-            validation_batch_size=500,
-            callbacks=[*callbacks, *more_callbacks],
-            shuffle=False,  # training_batches has done it.
-            verbose=verbose,
-        )
+    status = 0
+    try:
+        with progress_on_standard_error() as verbose:
+            model.fit(
+                training_batches(*train_set, recipe.batch_size, recipe.augment, seed),
+                steps_per_epoch=steps,
+                epochs=recipe.epochs,
+                validation_data=(as_input(validation_images), np.eye(CLASSES)[validation_labels]),
+                validation_batch_size=500,
+                callbacks=[*callbacks, *more_callbacks],
+                shuffle=False,  # training_batches has done it.
+                verbose=verbose,
+            )
+    except (KeyboardInterrupt, SystemExit) as stop:
+        if best.best_weights is None:
+            raise
+        status = getattr(stop, "code", INTERRUPTED)
     model.set_weights(best.best_weights)
     set_precision(model, "float32")
-    return history.history
+    return model.history.history, status
 
 
 def calibrate(model, images, labels):
@@ -533,23 +786,25 @@ def evaluate(model, images, labels):
     return accuracy, loss
 
 
-def print_statistics(epochs, results, validation_count, seconds, output):
+def print_statistics(data, epochs, results, validation_count, seconds, output):
     """Print the training statistics on standard output.
 
     Args:
+        data: str, the name of the data.
         epochs: int, the epochs trained.
         results: (accuracy, loss) on the training set and on the validation set.
         validation_count: int, the number of validation images.
         seconds: float, the time that the training took.
         output: path of the saved network.
     """
-    print("Training statistics")
-    print(f"  epochs               {epochs}")
+    report("Training statistics")
+    report(f"  data                 {data}")
+    report(f"  epochs               {epochs}")
     for name, (accuracy, loss) in zip(("training", "validation"), results):
-        print(f"  {name + ' accuracy':<20} {accuracy:.2%} (loss {loss:.4f})")
-    print(f"  validation images    {validation_count:,}")
-    print(f"  time                 {seconds:.1f} s")
-    print(f"  network saved as     {output}")
+        report(f"  {name + ' accuracy':<20} {accuracy:.2%} (loss {loss:.4f})")
+    report(f"  validation images    {validation_count:,}")
+    report(f"  time                 {seconds:.1f} s")
+    report(f"  network saved as     {output}")
 
 
 # ---------------------------------------------------------------- files and plots
@@ -625,7 +880,7 @@ def save_plot(figure, folder, name):
     path = Path(folder) / name
     with replaced_whole(path) as partial:
         figure.savefig(partial, dpi=150, bbox_inches="tight", format="png")
-    print(f"  plot saved as        {path}")
+    report(f"  plot saved as        {path}")
 
 
 def show_plots():
@@ -636,17 +891,19 @@ def show_plots():
         plt.show()
 
 
-def plot_history(history):
+def plot_history(history, data):
     """Plot the accuracy and loss curves of both sets.
 
     Args:
         history: as train answers it.
+        data: str, the name of the data.
 
     Returns:
         The Matplotlib figure.
     """
     epochs = range(1, len(history["loss"]) + 1)
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    figure.suptitle(f"Training on {data}")
     for axis, name in zip(axes, ("accuracy", "loss")):
         axis.plot(epochs, history[name], "o-", markersize=3, label="training")
         axis.plot(epochs, history[f"val_{name}"], "o-", markersize=3, label="validation")
@@ -689,8 +946,10 @@ def make_parser(description):
     parser.error = lambda message: parser.exit(2, f"{parser.prog}: error: {message} (see --help)\n")
     parser.add_argument(
         "--data",
-        metavar="FILE",
-        help="a mnist.npz that you have already (default: Keras's, downloaded once)",
+        metavar="DATA",
+        default="auto",
+        help="mnist (downloaded once), drawn (digits that are drawn here), auto (mnist, or drawn"
+        " where it cannot be had), or a mnist.npz that you have (default: %(default)s)",
     )
     parser.add_argument(
         "--plots",
@@ -787,14 +1046,31 @@ def parse_arguments():
     return arguments
 
 
-def print_error(message):
-    """Print an error as one line on standard error."""
-    print(f"{Path(sys.argv[0]).name}: error: {' '.join(message.split())}", file=sys.stderr)
+def report(text):
+    """Print results on standard output; go on without it if nobody reads it any more."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def print_error(message, kind="error"):
+    """Print an error or a warning as one line on standard error."""
+    line = f"{Path(sys.argv[0]).name}: {kind}: {message}"
+    print(" ".join(line.split()), file=sys.stderr)
 
 
 @contextlib.contextmanager
-def errors_in_one_line():
-    """End the script with status 1 and one line on standard error for what a user can put right."""
+def run_as_script():
+    """Run a script's main: what a user can put right or wants ends it with one line.
+
+    The exit status is then 1, or 130 or 143 after an interrupt (Ctrl-C) or
+    SIGTERM.
+    """
+    # A path or a bar may have characters that the terminal does not know.
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(TERMINATED))
     try:
         yield
     except InputError as error:
@@ -803,29 +1079,36 @@ def errors_in_one_line():
     except OSError as error:
         print_error(f"{error.filename}: {error.strerror}" if error.filename else str(error))
         sys.exit(1)
+    except KeyboardInterrupt:
+        print_error("interrupted; nothing is saved")
+        sys.exit(INTERRUPTED)
 
 
 def main():
     arguments = parse_arguments()
-    images, labels = load_digits(arguments.data, "train")
+    images, labels, data = load_digits(arguments.data, "train")
     train_set, validation_set = split(images, labels, arguments.validation_split)
     for path in (arguments.output, Path(arguments.plots) / CURVES_PLOT):
         check_writable(path)
     keras.utils.set_random_seed(arguments.seed)
-    model = build_model(arguments.architecture)
-    model.summary()
+    model = build_model(arguments.architecture, data)
+    model.summary(print_fn=report)
     start = time.perf_counter()
-    history = train(model, train_set, validation_set, arguments, arguments.seed)
+    history, status = train(model, train_set, validation_set, arguments, arguments.seed)
     if arguments.calibrate:
         calibrate(model, *validation_set)
     seconds = time.perf_counter() - start
     save_model(model, arguments.output)
+    epochs = len(history["val_loss"])
+    if status:
+        print_error(f"stopped; the best of {epochs} epochs is saved as {arguments.output}", "warning")
+        sys.exit(status)
     results = evaluate(model, *train_set), evaluate(model, *validation_set)
-    print_statistics(len(history["loss"]), results, len(validation_set[0]), seconds, arguments.output)
-    save_plot(plot_history(history), arguments.plots, CURVES_PLOT)
+    print_statistics(data, epochs, results, len(validation_set[0]), seconds, arguments.output)
+    save_plot(plot_history(history, data), arguments.plots, CURVES_PLOT)
     show_plots()
 
 
 if __name__ == "__main__":
-    with errors_in_one_line():
+    with run_as_script():
         main()

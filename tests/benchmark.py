@@ -133,10 +133,10 @@ def describe(seconds):
 
 def main():
     parser = argparse.ArgumentParser(description="Compare the speed of ways to train the network.")
-    parser.add_argument("--data", metavar="FILE", help="as for train_model.py")
+    parser.add_argument("--data", metavar="DATA", default="auto", help="as for train_model.py")
     parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
     arguments = parser.parse_args()
-    images, labels = train_model.load_digits(arguments.data, "train")
+    images, labels, _ = train_model.load_digits(arguments.data, "train")
     train_set, validation_set = train_model.split(images, labels, 0.2)
     ways = {"this project": time_ours, "the tutorials' way": time_tutorials}
     if importlib.util.find_spec("torch"):

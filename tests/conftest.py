@@ -1,17 +1,19 @@
 """Fixtures: small data made here, a network trained on it, and real MNIST where there is one."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageFont
 
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT))
 os.environ["MPLBACKEND"] = "agg"
+
+import train_model
 
 
 def run_script(script, *arguments, cwd, timeout=600, **environment):
@@ -26,27 +28,17 @@ def run_script(script, *arguments, cwd, timeout=600, **environment):
     )
 
 
-def make_digits(count, seed):
-    """Make printed digits, each at a random place and size; uint8 (count, 28, 28), int64 (count,)."""
-    random = np.random.default_rng(seed)
-    labels = np.arange(count) % 10
-    images = np.zeros((count, 28, 28), np.uint8)
-    for i, label in enumerate(labels):
-        picture = Image.new("L", (28, 28))
-        font = ImageFont.load_default(size=random.integers(20, 26))
-        place = (14 + random.integers(-2, 3), 14 + random.integers(-2, 3))
-        ImageDraw.Draw(picture).text(place, str(label), fill=255, font=font, anchor="mm")
-        images[i] = picture
-    order = random.permutation(count)
-    return images[order], labels[order].astype(np.int64)
+def accuracy_in(text):
+    """Answer the first accuracy that predict_model.py printed, in per cent."""
+    return float(re.search(r"^accuracy +([\d.]+)% of", text, re.MULTILINE)[1])
 
 
 @pytest.fixture(scope="session")
 def small_data(tmp_path_factory):
     """Path of a small `.npz` file in the layout of Keras's mnist.npz."""
     path = tmp_path_factory.mktemp("data") / "small.npz"
-    x_train, y_train = make_digits(1500, seed=1)
-    x_test, y_test = make_digits(300, seed=2)
+    x_train, y_train = train_model.draw_digits(2500, seed=1)
+    x_test, y_test = train_model.draw_digits(300, seed=2)
     np.savez_compressed(path, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
     return path
 

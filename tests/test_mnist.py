@@ -4,13 +4,8 @@ import csv
 import re
 
 import numpy as np
-from conftest import run_script
+from conftest import accuracy_in, run_script
 from PIL import Image
-
-
-def accuracy_in(text):
-    """Answer the first accuracy of a test set that predict_model.py printed, in per cent."""
-    return float(re.search(r"^accuracy +([\d.]+)% of", text, re.MULTILINE)[1])
 
 
 def test_default_run_reaches_what_others_publish(mnist_run):

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from conftest import run_script
+from conftest import accuracy_in, run_script
 from PIL import Image
 
 import predict_model
+import train_model
 from train_model import plt
 
 
@@ -26,7 +27,7 @@ def test_scores_on_the_command_line(trained, small_data):
     assert "of 300 images" in run.stdout
     for heading in ("loss", "misclassified", "precision", "weighted avg", "true\\predicted"):
         assert heading in run.stdout
-    accuracy = float(run.stdout.split()[1].rstrip("%"))
+    accuracy = accuracy_in(run.stdout)
     wrong = int(run.stdout.split("misclassified")[1].split()[0])
     assert accuracy > 90
     assert accuracy == pytest.approx(100 * (300 - wrong) / 300, abs=0.01)
@@ -80,9 +81,9 @@ def test_grid_of_mistakes(count, shown):
     predictions = certain(np.where(np.arange(5000) < count, 7, 0))
     pictures, labels = np.zeros((5000, 28, 28), np.uint8), np.zeros(5000, np.int64)
     mistakes = predict_model.most_confident_mistakes(zip(pictures, labels, predictions))
-    figure = predict_model.plot_misclassified(mistakes, count, 5000)
+    figure = predict_model.plot_misclassified(mistakes, count, 5000, "MNIST")
     assert sum(bool(axis.images) for axis in figure.axes) == shown
-    assert f"{count:,} of 5,000" in figure.get_suptitle()
+    assert f"MNIST: {count:,} of 5,000" in figure.get_suptitle()
     figure.canvas.draw()
 
 
@@ -92,14 +93,14 @@ def test_most_confident_mistake_comes_first():
     mistakes = predict_model.most_confident_mistakes(
         zip(np.zeros((3, 28, 28), np.uint8), [0, 0, 3], probabilities)
     )
-    figure = predict_model.plot_misclassified(mistakes, 2, 3)
+    figure = predict_model.plot_misclassified(mistakes, 2, 3, "MNIST")
     titles = [axis.get_title() for axis in figure.axes if axis.images]
     assert titles == ["true 0\nread 2 (100.0%)", "true 0\nread 1 (91.9%)"]
 
 
 def test_no_mistake_is_a_result(capsys):
     labels = np.arange(100) % 10
-    predict_model.print_scores(labels, certain(labels))
+    predict_model.print_scores(train_model.build_model(), "MNIST", labels, certain(labels))
     assert "misclassified        0" in capsys.readouterr().out
     confusion = predict_model.confusion_matrix(labels, labels)
-    predict_model.plot_confusion(confusion).canvas.draw()
+    predict_model.plot_confusion(confusion, "MNIST").canvas.draw()
