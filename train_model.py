@@ -416,15 +416,16 @@ def draw_variant(variant, count, random):
     hand = np.array([[cos, sin], [-sin - slant, cos]]).transpose(2, 0, 1)
     lengths = [np.hypot(*np.diff(points, axis=0).T).sum() for points in strokes]
     samples = [max(4, round(80 * length / sum(lengths))) for length in lengths]
-    path = np.concatenate(
-        [spline(p.shape[1], n) @ p @ hand for p, n in zip(paths, samples)], axis=1, dtype=np.float32
-    )
+    lines = [spline(p.shape[1], n) @ p @ hand for p, n in zip(paths, samples)]
+    steps = [np.diff(line, axis=1, append=line[:, -1:]) for line in lines]
+    path = np.concatenate(lines, axis=1, dtype=np.float32)
+    ink = np.hypot(*np.concatenate(steps, axis=1).T).T[..., np.newaxis]
     radius = random.uniform(0.8, 2.4, (count, 1, 1)).astype(np.float32)
     softness = random.uniform(1, 1.6, (count, 1, 1)).astype(np.float32)
     path -= path.min(axis=1, keepdims=True)
     path *= (20 - 2 * radius) / path.max(axis=(1, 2), keepdims=True)
-    # The samples lie about evenly along the path: their mean is the centre of mass.
-    path += IMAGE_SHAPE[0] / 2 - path.mean(axis=1, keepdims=True)
+    centre = (path * ink).sum(axis=1, keepdims=True) / ink.sum(axis=1, keepdims=True)
+    path += (IMAGE_SHAPE[0] / 2 - centre).astype(np.float32)
     pixels = np.arange(IMAGE_SHAPE[0], dtype=np.float32)[:, np.newaxis]
     x, y = (pixels - path[:, np.newaxis, :, axis] for axis in (0, 1))
     distance = np.sqrt(((y * y)[:, :, np.newaxis] + (x * x)[:, np.newaxis]).min(axis=-1))
