@@ -880,7 +880,7 @@ def save_plot(figure, folder, name):
     """Save a Matplotlib figure as a PNG file in a folder, and print where it went."""
     path = Path(folder) / name
     with replaced_whole(path) as partial:
-        figure.savefig(partial, dpi=150, bbox_inches="tight", format="png")
+        figure.savefig(partial, dpi=150, format="png")
     report(f"  plot saved as        {path}")
 
 

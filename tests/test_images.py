@@ -344,7 +344,7 @@ def test_plot_of_readings(count, total):
     thumbnail = predict_model.make_thumbnail(PLAIN)
     reading = predict_model.Reading("a_very_long_file_name.png", thumbnail, read_digit(PLAIN), None)
     figure = predict_model.plot_readings([reading] * count, np.eye(10)[[4] * count], total)
-    assert sum(bool(axis.images) for axis in figure.axes) == 2 * count
+    assert sum(len(axis.images) for axis in figure.axes) == 2 * count
     assert (f"{count} of {total:,}" in figure.get_suptitle()) == (count < total)
     figure.canvas.draw()
     predict_model.plt.close(figure)
