@@ -174,6 +174,26 @@ def cross_entropy(labels, probabilities):
     return float(np.mean(losses))
 
 
+def calibration_error(labels, probabilities):
+    """Compute the expected calibration error, with ten bins of confidence.
+
+    The mean distance between the accuracy and the mean confidence of a bin,
+    weighted by the images in it (Guo, Pleiss, Sun and Weinberger, "On
+    calibration of modern neural networks", ICML 2017).
+
+    Args:
+        labels: int array of shape (n,), the true digits.
+        probabilities: float array of shape (n, 10).
+
+    Returns:
+        float, 0 to 1.
+    """
+    confidences = probabilities.max(axis=1)
+    excess = confidences - (probabilities.argmax(axis=1) == labels)
+    bins = np.minimum((10 * confidences).astype(int), 9)
+    return float(np.abs(np.bincount(bins, weights=excess)).sum() / len(labels))
+
+
 # ---------------------------------------------------------------- reading an image
 
 
@@ -201,7 +221,9 @@ def open_image(path):
         raise InputError("not an image that can be read") from error
     # A damaged file can raise nearly anything in Pillow's many decoders.
     except Exception as error:
-        raise InputError(getattr(error, "strerror", None) or f"not a whole image ({error})") from error
+        raise InputError(
+            getattr(error, "strerror", None) or f"not a whole image ({error})"
+        ) from error
     return image
 
 
@@ -255,7 +277,9 @@ def grey(image):
     # What is transparent takes the colour of the ground. Where most of the
     # image is opaque the ground is too; elsewhere what is opaque is ink, and
     # the ground is taken to be as unlike it as can be.
-    values, alpha = (np.asarray(band, np.float32) for band in image.convert("RGBA").convert("LA").split())
+    values, alpha = (
+        np.asarray(band, np.float32) for band in image.convert("RGBA").convert("LA").split()
+    )
     opaque = values[alpha > 127]
     if 2 * opaque.size > values.size:
         ground = np.median(opaque)
@@ -553,26 +577,6 @@ def centred(digit):
     return picture
 
 
-def calibration_error(labels, probabilities):
-    """Compute the expected calibration error, with ten bins of confidence.
-
-    The mean distance between the accuracy and the mean confidence of a bin,
-    weighted by the images in it (Guo, Pleiss, Sun and Weinberger, "On
-    calibration of modern neural networks", ICML 2017).
-
-    Args:
-        labels: int array of shape (n,), the true digits.
-        probabilities: float array of shape (n, 10).
-
-    Returns:
-        float, 0 to 1.
-    """
-    confidences = probabilities.max(axis=1)
-    excess = confidences - (probabilities.argmax(axis=1) == labels)
-    bins = np.minimum((10 * confidences).astype(int), 9)
-    return float(np.abs(np.bincount(bins, weights=excess)).sum() / len(labels))
-
-
 # ---------------------------------------------------------------- results as text
 
 
@@ -660,7 +664,11 @@ def plot_misclassified(mistakes, wrong, total, data):
     columns = min(10, max(4, len(mistakes)))
     rows = max(1, math.ceil(len(mistakes) / columns))
     figure, axes = plt.subplots(
-        rows, columns, figsize=(1.3 * columns, 1.75 * rows + 0.7), squeeze=False, layout="constrained"
+        rows,
+        columns,
+        figsize=(1.3 * columns, 1.75 * rows + 0.7),
+        squeeze=False,
+        layout="constrained",
     )
     figure.suptitle(
         f"{data}: {wrong:,} of {total:,} digits misclassified"
@@ -670,7 +678,39 @@ def plot_misclassified(mistakes, wrong, total, data):
         axis.axis("off")
     for axis, (picture, label, digits) in zip(axes.flat, mistakes):
         axis.imshow(picture, cmap="gray", vmin=0, vmax=255)
-        axis.set_title(f"true {label}\nread {digits.argmax()} ({digits.max():.1%})", fontsize="small")
+        axis.set_title(
+            f"true {label}\nread {digits.argmax()} ({digits.max():.1%})", fontsize="small"
+        )
+    return figure
+
+
+def plot_confusion(confusion, data):
+    """Plot a confusion matrix; the colours are those of the mistakes alone.
+
+    Args:
+        confusion: int array of shape (10, 10), as confusion_matrix answers it.
+        data: str, the name of the data.
+
+    Returns:
+        The Matplotlib figure.
+    """
+    mistakes = confusion * (1 - np.eye(CLASSES, dtype=int))
+    figure, axis = plt.subplots(figsize=(7, 6), layout="constrained")
+    # The diagonal is a hundred times the rest and would leave it one colour.
+    masked = np.ma.masked_where(np.eye(CLASSES, dtype=bool), mistakes)
+    picture = axis.imshow(masked, cmap="Oranges", vmin=0, vmax=max(1, mistakes.max()))
+    figure.colorbar(picture, label="mistakes", ticks=plt.MaxNLocator(integer=True))
+    for (true, predicted), count in np.ndenumerate(confusion):
+        if count:
+            dark = mistakes[true, predicted] > 0.6 * mistakes.max()
+            axis.text(predicted, true, count, ha="center", va="center", color="w" if dark else "k")
+    axis.set(
+        title=f"{data}: {mistakes.sum():,} of {confusion.sum():,} misclassified",
+        xlabel="predicted digit",
+        ylabel="true digit",
+        xticks=range(CLASSES),
+        yticks=range(CLASSES),
+    )
     return figure
 
 
@@ -693,7 +733,9 @@ def plot_readings(readings, probabilities, total):
     axis.set(xlim=(0, width), ylim=(height, 0))
     axis.axis("off")
     some = f"{len(readings)} of " if len(readings) < total else ""
-    figure.suptitle(f"{some}{total:,} image{'s' * (total > 1)}: as given, and as the network saw it")
+    figure.suptitle(
+        f"{some}{total:,} image{'s' * (total > 1)}: as given, and as the network saw it"
+    )
     for place, (reading, digits) in enumerate(zip(readings, probabilities)):
         x, y = 2.2 * (place % columns) + 0.55, 1.4 * (place // columns) + 0.85
         name = Path(reading.path).name
@@ -815,7 +857,11 @@ def csv_writer(path):
         writer = csv.writer(file)
         writer.writerow(["path", "digit", "confidence", *(f"p{digit}" for digit in range(CLASSES))])
         yield lambda path, probabilities: writer.writerow(
-            [path, probabilities.argmax(), *(f"{p:.6f}" for p in (probabilities.max(), *probabilities))]
+            [
+                path,
+                probabilities.argmax(),
+                *(f"{p:.6f}" for p in (probabilities.max(), *probabilities)),
+            ]
         )
 
 

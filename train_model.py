@@ -193,7 +193,7 @@ def build_model(architecture="5x5", data="MNIST"):
             *ARCHITECTURES[architecture](keras.layers),
             keras.layers.Dense(CLASSES, activation="softmax"),
         ],
-        name="trained_on_" + re.sub(r"[^A-Za-z0-9.-]+", "_", Path(data).name),
+        name="trained_on_" + re.sub(r"[^A-Za-z0-9.-]+", "_", data),
     )
 
 
@@ -315,7 +315,7 @@ def load_digits(source, subset):
     if source == "drawn":
         return *load_drawn(subset), "drawn digits, not MNIST"
     if source not in ("auto", "mnist"):
-        return *read_npz(source, subset), str(source)
+        return *read_npz(source, subset), Path(source).name
     try:
         return *load_mnist(subset), "MNIST"
     except InputError as error:
@@ -342,7 +342,8 @@ def load_mnist(subset):
     # Keras raises a plain Exception for most of what can go wrong here.
     except Exception as error:
         raise InputError(
-            f"MNIST cannot be downloaded ({error}){problem}; with a copy of mnist.npz use --data FILE"
+            f"MNIST cannot be downloaded ({error}){problem};"
+            " with a copy of mnist.npz use --data FILE"
         ) from error
     finally:
         socket.setdefaulttimeout(timeout)
@@ -481,7 +482,8 @@ def read_npz(path, subset):
     images, labels = arrays
     if images.dtype != np.uint8 or images.shape[1:] != IMAGE_SHAPE or not len(images):
         raise InputError(
-            f"{path}: x_{subset} is {images.dtype} of shape {images.shape}, not uint8 of (n, 28, 28)"
+            f"{path}: x_{subset} is {images.dtype} of shape {images.shape},"
+            " not uint8 of shape (n, 28, 28)"
         )
     if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
         raise InputError(
@@ -1102,7 +1104,7 @@ def main():
     save_model(model, arguments.output)
     epochs = len(history["val_loss"])
     if status:
-        print_error(f"stopped; the best of {epochs} epochs is saved as {arguments.output}", "warning")
+        print_error(f"stopped; best of {epochs} epochs saved as {arguments.output}", "warning")
         sys.exit(status)
     results = evaluate(model, *train_set), evaluate(model, *validation_set)
     print_statistics(data, epochs, results, len(validation_set[0]), seconds, arguments.output)

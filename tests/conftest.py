@@ -74,7 +74,7 @@ def mnist_run(mnist, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def own_digits():
-    """Folder of digits that people wrote themselves; tests that need it skip where there is none."""
+    """Folder of digits that people wrote; tests that need it skip where there is none."""
     path = PROJECT.parent / "shared" / "own-digits"
     if not path.is_dir():
         pytest.skip(f"needs digits that people wrote: {path} is missing")

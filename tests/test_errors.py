@@ -66,7 +66,9 @@ def bad_files(tmp_path_factory):
     save_arrays(folder / "type.npz", x_train=np.zeros((1000, 28, 28)))
     save_arrays(folder / "lengths.npz", y_train=np.arange(999) % 10)
     save_arrays(folder / "fractions.npz", y_train=np.arange(1000) / 1000)
-    save_arrays(folder / "none.npz", x_train=np.zeros((0, 28, 28), np.uint8), y_train=np.zeros(0, int))
+    save_arrays(
+        folder / "none.npz", x_train=np.zeros((0, 28, 28), np.uint8), y_train=np.zeros(0, int)
+    )
     save_arrays(folder / "pickled.npz", y_train=np.array([Bomb()] * 1000))
     np.save(folder / "array.npz.npy", np.zeros(5))
     (folder / "array.npz.npy").rename(folder / "array.npz")
@@ -184,7 +186,7 @@ def test_bad_input_is_one_line(bad_files, status, script, arguments, named):
 
 
 def damaged(content, random):
-    """Answer a copy of some bytes with a few of them changed, a piece cut out, or the end missing."""
+    """Answer a copy of some bytes with a few changed, a piece cut out, or the end missing."""
     content = bytearray(content)
     kind = random.integers(3)
     if kind == 0:
@@ -203,7 +205,7 @@ def read_image(path):
 
 
 def test_randomly_damaged_files_are_refused_or_read(trained, tmp_path):
-    """Five hundred damaged files, read in this process: starting a script for each takes an hour."""
+    """Five hundred files, read in this process: to start a script for each takes an hour."""
     random = np.random.default_rng(0)
     save_arrays(tmp_path / "good.npz")
     image = Image.fromarray(train_model.draw_digits(1, seed=0)[0][0]).resize((90, 90))

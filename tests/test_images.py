@@ -123,7 +123,10 @@ VARIANTS = {
     "specks": specked(draw(FOUR)),
     "noise": noisy(PLAIN, 25),
     "ink touches the border": PLAIN.crop(
-        [edge + inset for edge, inset in zip(predict_model.ImageOps.invert(PLAIN).getbbox(), (3, 3, -3, -3))]
+        [
+            edge + inset
+            for edge, inset in zip(predict_model.ImageOps.invert(PLAIN).getbbox(), (3, 3, -3, -3))
+        ]
     ),
     "lined paper": ruled(draw(FOUR, 200, canvas=(300, 300), place=(40, 40)), squared=False),
     "squared paper": ruled(draw(FOUR, 200, canvas=(300, 300), place=(40, 40)), squared=True),

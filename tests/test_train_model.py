@@ -109,9 +109,7 @@ def test_network_input_is_scaled_to_one():
 def test_training_reports_and_saves(trained):
     text = (trained / "out.txt").read_text()
     assert text.index("93,418") < text.index("Training statistics")
-    lines = dict(
-        line.strip().split("  ", 1) for line in text.splitlines() if line.startswith("  ")
-    )
+    lines = dict(line.strip().split("  ", 1) for line in text.splitlines() if line.startswith("  "))
     lines = {name: value.strip() for name, value in lines.items()}
     assert lines["epochs"] == "5"
     assert lines["validation images"] == "500"
@@ -188,7 +186,9 @@ def test_best_epoch_is_kept():
     accuracies = history["val_accuracy"]
     assert accuracies[-1] < 0.5 < max(accuracies)
     model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    assert train_model.evaluate(model, *validation_set)[0] == pytest.approx(max(accuracies), abs=0.02)
+    assert train_model.evaluate(model, *validation_set)[0] == pytest.approx(
+        max(accuracies), abs=0.02
+    )
 
 
 def test_patience_stops_early():
