@@ -254,7 +254,10 @@ def read_digit(image):
     Raises:
         InputError: if there is no digit in it.
     """
-    image = grey(ImageOps.exif_transpose(image))
+    try:
+        image = grey(ImageOps.exif_transpose(image))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InputError(f"an image that cannot be converted to grey ({error})") from error
     ink, (left, top, right, bottom) = find_digit(reduced(image))
     scale = max(image.size) / max(ink.shape)
     size = max(right - left, bottom - top)
@@ -323,6 +326,8 @@ def find_digit(brightness):
     ink = np.clip((ink - ground) / (full - ground), 0, 1) * dilated(dilated(mask))
     columns = np.flatnonzero((ink > 0.05).any(axis=0))
     rows = np.flatnonzero((ink > 0.05).any(axis=1))
+    if not len(rows):
+        raise InputError("no digit found")
     return ink, (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
 
 
@@ -529,7 +534,8 @@ def set_stroke_width(digit):
         # Crosses and squares in turn make an octagon, near enough a round pen.
         change = dilated if steps > 0 else eroded
         large = change(large, square=step % 2)
-    return large
+    # A blot, not a stroke, may have worn away.
+    return large if large.any() else digit
 
 
 def dilated(values, square=True):
@@ -805,6 +811,8 @@ def make_thumbnail(image):
     if image.mode == "F" or image.mode.startswith("I"):
         image = grey(image).convert("L")
     image.thumbnail((150, 150))
+    if not image.has_transparency_data:
+        return np.asarray(image.convert("RGB"))
     image = image.convert("RGBA")
     return np.asarray(Image.alpha_composite(Image.new("RGBA", image.size, "white"), image))[..., :3]
 

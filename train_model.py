@@ -52,6 +52,8 @@ def import_when_used(name):
 
     Source: https://docs.python.org/3/library/importlib.html#implementing-lazy-imports
     """
+    if name in sys.modules:
+        return sys.modules[name]
     installed = importlib.util.find_spec(name.partition(".")[0])
     spec = installed and importlib.util.find_spec(name)
     if spec is None:
@@ -608,7 +610,7 @@ def make_optimizer(recipe, steps):
     """
     try:
         optimizer = keras.optimizers.get(recipe.optimizer)
-    except (TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"--optimizer {recipe.optimizer}: Keras has no optimizer of this name"
         ) from error
@@ -691,7 +693,8 @@ def train(model, train_set, validation_set, recipe, seed, more_callbacks=()):
         InputError: if the loss is no longer finite, or there is no such optimizer.
         KeyboardInterrupt, SystemExit: if one stopped the training before that.
     """
-    steps = math.ceil(len(train_set[0]) / recipe.batch_size)
+    batch_size = min(recipe.batch_size, len(train_set[0]))
+    steps = math.ceil(len(train_set[0]) / batch_size)
     best = keras.callbacks.EarlyStopping(
         "val_accuracy", patience=recipe.epochs, restore_best_weights=True
     )
@@ -712,7 +715,7 @@ def train(model, train_set, validation_set, recipe, seed, more_callbacks=()):
     try:
         with progress_on_standard_error() as verbose:
             model.fit(
-                training_batches(*train_set, recipe.batch_size, recipe.augment, seed),
+                training_batches(*train_set, batch_size, recipe.augment, seed),
                 steps_per_epoch=steps,
                 epochs=recipe.epochs,
                 validation_data=(as_input(validation_images), np.eye(CLASSES)[validation_labels]),

@@ -207,6 +207,36 @@ def test_blank_page_has_no_digit(image):
         read_digit(image)
 
 
+MODES = ["1", "L", "P", "RGB", "RGBA", "LA", "CMYK", "YCbCr", "HSV", "I", "F"]
+
+
+def test_any_picture_is_read_or_refused():
+    random = np.random.default_rng(1)
+    answers = {"read": 0, "refused": 0}
+    for number in range(660):
+        width, height = random.integers(1, 80, 2)
+        image = Image.new("L", (width, height), int(random.integers(256)))
+        pen = ImageDraw.Draw(image)
+        for shape in (pen.line, pen.ellipse, pen.rectangle)[: random.integers(1, 4)]:
+            x, y = (np.sort(random.integers(-5, side + 5, 2)).tolist() for side in image.size)
+            shape(
+                [x[0], y[0], x[1], y[1]],
+                int(random.integers(256)),
+                width=int(random.integers(1, 9)),
+            )
+        image = image.convert(MODES[number % len(MODES)])
+        try:
+            picture = read_digit(image)
+        except InputError as error:
+            assert "no digit found" in str(error)
+            answers["refused"] += 1
+        else:
+            assert picture.shape == (28, 28) and picture.max() > 0
+            assert predict_model.make_thumbnail(image).shape[2] == 3
+            answers["read"] += 1
+    assert min(answers.values()) > 20
+
+
 @pytest.fixture(scope="module")
 def model(trained):
     return predict_model.load_model(trained / "digit_classifier.keras")
