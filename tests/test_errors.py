@@ -81,11 +81,14 @@ def bad_files(tmp_path_factory):
     keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten()]).save(
         folder / "outputs.keras"
     )
-    for suffix in (".keras", ".h5"):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)  # Keras calls the function once to find its shape.
         explode = keras.layers.Lambda(lambda x: open("exploded", "w") and x)
         layers = [keras.layers.Flatten(), explode, keras.layers.Dense(10)]
-        keras.Sequential([keras.Input((28, 28, 1)), *layers]).save(folder / f"lambda{suffix}")
-    (folder / "exploded").unlink(missing_ok=True)
+        model = keras.Sequential([keras.Input((28, 28, 1)), *layers])
+        for suffix in (".keras", ".h5"):
+            model.save(f"lambda{suffix}")
+    (folder / "exploded").unlink()
     train_model.build_model().save(folder / "good.keras")
     train_model.build_model().save(folder / "good.h5")
     (folder / "cut.h5").write_bytes((folder / "good.h5").read_bytes()[:50_000])
