@@ -1086,7 +1086,7 @@ def run_as_script():
         print_error(f"{error.filename}: {error.strerror}" if error.filename else str(error))
         sys.exit(1)
     except KeyboardInterrupt:
-        print_error("interrupted; nothing is saved")
+        print_error("interrupted")
         sys.exit(INTERRUPTED)
 
 
