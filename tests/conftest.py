@@ -1,10 +1,15 @@
-"""Fixtures: small data made here, a network trained on it, and real MNIST where there is one."""
+"""Fixtures: small data drawn here, a network trained on it, and real MNIST where there is one."""
 
+import contextlib
+import io
 import os
 import re
+import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,20 +17,47 @@ import pytest
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT))
 os.environ["MPLBACKEND"] = "agg"
+os.environ["KERAS_HOME"] = tempfile.mkdtemp()  # The user's MNIST is neither used nor changed.
+os.environ["https_proxy"] = "http://127.0.0.1:9"  # No test gets data from elsewhere.
 
+import predict_model
 import train_model
 
+TRAIN, PREDICT = "train_model.py", "predict_model.py"
 
-def run_script(script, *arguments, cwd, timeout=600, **environment):
-    """Run one of the two scripts as a user does; answers the CompletedProcess, text captured."""
-    return subprocess.run(
-        [sys.executable, str(PROJECT / script), *map(str, arguments)],
-        cwd=cwd,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-    )
+
+def start(script, *arguments, cwd, **environment):
+    """Start one of the two scripts as a user does; answers the Popen, its output in text."""
+    command = [sys.executable, "-u", str(PROJECT / script), *map(str, arguments)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"}
+    return subprocess.Popen(command, cwd=cwd, env=os.environ | environment, **pipes)
+
+
+def run_script(script, *arguments, cwd, **environment):
+    """Run one of the two scripts as a user does; answers the status and what it printed."""
+    process = start(script, *arguments, cwd=cwd, **environment)
+    out, err = process.communicate(timeout=600)
+    return SimpleNamespace(returncode=process.returncode, stdout=out, stderr=err)
+
+
+def run_main(script, *arguments, cwd):
+    """Run a script in this process, which saves its start; answers what run_script does."""
+    main = {TRAIN: train_model.main, PREDICT: predict_model.main}[script]
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+    status = 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(cwd)
+        patch.setattr(sys, "argv", [script, *map(str, arguments)])
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                with train_model.run_as_script():
+                    main()
+            except SystemExit as end:
+                status = end.code or 0
+            finally:
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    out, err = (stream.buffer.getvalue().decode() for stream in (out, err))
+    return SimpleNamespace(returncode=status, stdout=out, stderr=err)
 
 
 def accuracy_in(text):
@@ -33,11 +65,38 @@ def accuracy_in(text):
     return float(re.search(r"^accuracy +([\d.]+)% of", text, re.MULTILINE)[1])
 
 
+def evaluate(model, images, labels):
+    """Answer accuracy and loss of a compiled network."""
+    return model.evaluate(train_model.as_input(images), labels, verbose=0)[::-1]
+
+
+def files_in(folder):
+    """Answer the name of every file and folder below a folder, and the content of the files."""
+    return {
+        str(path.relative_to(folder)): path.is_file() and path.read_bytes()
+        for path in folder.rglob("*")
+    }
+
+
+def network_answering(probabilities, path):
+    """Save a network that answers these probabilities for every image."""
+    model = train_model.build_model()
+    weights = [np.zeros_like(array) for array in model.get_weights()]
+    model.set_weights([*weights[:-1], np.log(probabilities)])
+    train_model.save_model(model, path)
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    train_model.plt.close("all")
+
+
 @pytest.fixture(scope="session")
 def small_data(tmp_path_factory):
     """Path of a small `.npz` file in the layout of Keras's mnist.npz."""
-    path = tmp_path_factory.mktemp("data") / "small.npz"
-    x_train, y_train = train_model.draw_digits(2500, seed=1)
+    path = tmp_path_factory.mktemp("dïgits 数字") / "small.npz"
+    x_train, y_train = train_model.draw_digits(1500, seed=1)
     x_test, y_test = train_model.draw_digits(300, seed=2)
     np.savez_compressed(path, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
     return path
@@ -45,13 +104,19 @@ def small_data(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def trained(small_data, tmp_path_factory):
-    """Folder in which train_model.py was run on the small data; its output is in out.txt."""
-    folder = tmp_path_factory.mktemp("trained")
-    run = run_script("train_model.py", "--data", small_data, "--batch-size", 32, cwd=folder)
+    """A network that train_model.py made in odd surroundings, and what it printed."""
+    folder = tmp_path_factory.mktemp("träined")
+    odd = {"HOME": str(folder.with_name("nowhere")), "COLUMNS": "40", "PYTHONIOENCODING": "ascii"}
+    odd |= {"DISPLAY": "", "MPLBACKEND": ""}
+    arguments = ["--data", small_data, "--batch-size", 32, "--output", "nét.keras"]
+    run = run_script(TRAIN, *arguments, cwd=folder, **odd)
     assert run.returncode == 0, run.stderr
-    (folder / "out.txt").write_text(run.stdout)
-    (folder / "err.txt").write_text(run.stderr)
-    return folder
+    return folder / "nét.keras", run
+
+
+@pytest.fixture
+def model(trained):
+    return predict_model.load_model(trained[0])
 
 
 @pytest.fixture(scope="session")
@@ -67,7 +132,7 @@ def mnist():
 def mnist_run(mnist, tmp_path_factory):
     """Folder in which train_model.py was run by default on the real MNIST, and what it printed."""
     folder = tmp_path_factory.mktemp("mnist")
-    run = run_script("train_model.py", "--data", mnist, cwd=folder)
+    run = run_script(TRAIN, "--data", mnist, cwd=folder)
     assert run.returncode == 0, run.stderr
     return folder, run.stdout
 

@@ -1,30 +1,34 @@
 """The default run on the real MNIST, and other people's digits; skipped where there are none."""
 
 import csv
+import io
 import re
 
 import numpy as np
-from conftest import accuracy_in, run_script
+import photographs
+from conftest import PREDICT, TRAIN, accuracy_in, run_main, run_script
 from PIL import Image
+
+import predict_model
+import train_model
 
 
 def test_default_run_reaches_what_others_publish(mnist_run):
     _, text = mnist_run
-    assert "validation images    12,000" in text
+    assert "data                 MNIST\n" in text and "validation images    12,000\n" in text
     assert float(re.search(r"validation accuracy +([\d.]+)%", text)[1]) >= 98.82
 
 
 def test_test_set_scores_the_same_from_png_files(mnist_run, mnist, tmp_path):
     folder, _ = mnist_run
-    direct = run_script("predict_model.py", "--data", mnist, cwd=folder)
-    assert direct.returncode == 0, direct.stderr
+    direct = run_main(PREDICT, "--data", mnist, cwd=folder)
+    assert "test images of MNIST\n" in direct.stdout
     with np.load(mnist) as arrays:
         for i, (image, label) in enumerate(zip(arrays["x_test"], arrays["y_test"])):
             (tmp_path / str(label)).mkdir(exist_ok=True)
             Image.fromarray(image).save(tmp_path / str(label) / f"{i}.png")
-    read_back = run_script("predict_model.py", tmp_path, cwd=folder)
-    assert read_back.returncode == 0, read_back.stderr
-    assert "of 10,000 images" in read_back.stdout
+    read_back = run_main(PREDICT, tmp_path, cwd=folder)
+    assert "of 10,000 images" in read_back.stdout, read_back.stderr
     assert abs(accuracy_in(read_back.stdout) - accuracy_in(direct.stdout)) <= 0.1
     assert accuracy_in(direct.stdout) > 99
 
@@ -32,7 +36,7 @@ def test_test_set_scores_the_same_from_png_files(mnist_run, mnist, tmp_path):
 def test_digits_that_people_wrote(mnist_run, own_digits, tmp_path, capsys):
     folder, _ = mnist_run
     labels, table = own_digits / "labels.csv", tmp_path / "read.csv"
-    run = run_script("predict_model.py", own_digits, "--labels", labels, "--csv", table, cwd=folder)
+    run = run_main(PREDICT, own_digits, "--labels", labels, "--csv", table, cwd=folder)
     assert run.returncode == 0, run.stderr
     with open(table, encoding="utf-8") as file:
         answers = {row["path"].split("/")[-1]: row["digit"] for row in csv.DictReader(file)}
@@ -47,3 +51,29 @@ def test_digits_that_people_wrote(mnist_run, own_digits, tmp_path, capsys):
         print(f"{'all':<15} {accuracy_in(run.stdout):6.2f}% of {sum(map(len, right.values()))}")
     assert accuracy_in(run.stdout) >= 98.8
     assert all(np.mean(results) >= 0.96 for results in right.values())
+
+
+def test_photographs_are_read_as_mnist_is(mnist_run, mnist, capsys):
+    model = predict_model.load_model(mnist_run[0] / train_model.MODEL_FILE)
+    digits = train_model.load_digits(mnist, "train")[0][-12_000:]
+    random, right = np.random.default_rng(0), []
+    for kind in 2 * photographs.KINDS:
+        digit = digits[random.integers(len(digits))]
+        photograph = Image.open(io.BytesIO(kind(random, digit)))
+        try:
+            answer, _ = predict_model.predict_digit(model, photograph)
+        except train_model.InputError:
+            answer = None
+        right.append(answer == predict_model.predict(model, digit[np.newaxis]).argmax())
+    with capsys.disabled():
+        print(f"\nphotographs: {np.mean(right):.1%} of {len(right)} read like the digits themselves")
+    assert np.mean(right) >= 0.95
+
+
+def test_network_of_drawn_digits_reads_mnist(mnist, tmp_path, capsys):
+    run = run_script(TRAIN, "--data", "drawn", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    run = run_main(PREDICT, "--data", mnist, cwd=tmp_path)
+    with capsys.disabled():
+        print(f"\ntrained on drawn digits: {accuracy_in(run.stdout):.2f}% of MNIST's test images")
+    assert accuracy_in(run.stdout) >= 95

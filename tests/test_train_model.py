@@ -1,344 +1,414 @@
-"""train_model.py: the network, the data, the files it leaves."""
+"""train_model.py: the network, the data, the training, the files it leaves."""
 
-import argparse
+import hashlib
 import subprocess
 import sys
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import accuracy_in, run_script
+from conftest import PREDICT, TRAIN, accuracy_in, evaluate, files_in, run_main
 from PIL import Image
 
 import train_model
-from train_model import InputError, draw_digits, keras
+from train_model import PUBLISHED_RECIPES, InputError, Recipe, draw_digits, keras
 
-ARCHITECTURES = {
-    "5x5": (
-        93_418,
-        [
-            ("Conv2D", (24, 24, 32)),
-            ("MaxPooling2D", (12, 12, 32)),
-            ("Conv2D", (8, 8, 32)),
-            ("MaxPooling2D", (4, 4, 32)),
-            ("Flatten", (512,)),
-            ("Dense", (128,)),
-            ("Dense", (10,)),
-        ],
-    ),
-    "3x3-dropout": (
-        2_380_938,
-        [
-            ("Conv2D", (26, 26, 32)),
-            ("Conv2D", (24, 24, 64)),
-            ("MaxPooling2D", (12, 12, 64)),
-            ("Dropout", (12, 12, 64)),
-            ("Flatten", (9216,)),
-            ("Dense", (256,)),
-            ("Dropout", (256,)),
-            ("Dense", (10,)),
-        ],
-    ),
-    "3x3": (
-        65_194,
-        [
-            ("Conv2D", (26, 26, 64)),
-            ("Conv2D", (24, 24, 32)),
-            ("MaxPooling2D", (12, 12, 32)),
-            ("Flatten", (4608,)),
-            ("Dense", (10,)),
-        ],
-    ),
-    "3x3-pooled": (
-        34_826,
-        [
-            ("Conv2D", (26, 26, 32)),
-            ("MaxPooling2D", (13, 13, 32)),
-            ("Conv2D", (11, 11, 64)),
-            ("MaxPooling2D", (5, 5, 64)),
-            ("Flatten", (1600,)),
-            ("Dense", (10,)),
-        ],
-    ),
+# The parameters, and the layers with the shapes that they answer.
+NETWORKS = {
+    "5x5": "93418 Conv2D 24 24 32, MaxPooling2D 12 12 32, Conv2D 8 8 32, MaxPooling2D 4 4 32,"
+    " Flatten 512, Dense 128, Dense 10",
+    "3x3-dropout": "2380938 Conv2D 26 26 32, Conv2D 24 24 64, MaxPooling2D 12 12 64,"
+    " Dropout 12 12 64, Flatten 9216, Dense 256, Dropout 256, Dense 10",
+    "3x3": "65194 Conv2D 26 26 64, Conv2D 24 24 32, MaxPooling2D 12 12 32, Flatten 4608, Dense 10",
+    "3x3-pooled": "34826 Conv2D 26 26 32, MaxPooling2D 13 13 32, Conv2D 11 11 64,"
+    " MaxPooling2D 5 5 64, Flatten 1600, Dense 10",
 }
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_networks_are_the_documented_ones(name):
-    parameters, layers = ARCHITECTURES[name]
     model = train_model.build_model(name)
     assert model.input_shape == (None, 28, 28, 1)
-    assert [(type(layer).__name__, layer.output.shape[1:]) for layer in model.layers] == layers
-    assert model.count_params() == parameters
-    for layer in model.layers:
-        if type(layer).__name__ == "MaxPooling2D":
-            assert layer.strides == layer.pool_size == (2, 2)
-        if type(layer).__name__ == "Conv2D":
-            size = 5 if name == "5x5" else 3
-            assert layer.kernel_size == (size, size) and layer.padding == "valid"
+    shapes = [[type(layer).__name__, *layer.output.shape[1:]] for layer in model.layers]
+    layers = ", ".join(" ".join(map(str, shape)) for shape in shapes)
+    assert f"{model.count_params()} {layers}" == NETWORKS[name]
     activations = [layer.activation.__name__ for layer in model.layers if layer.weights]
     assert activations == ["relu"] * (len(activations) - 1) + ["softmax"]
+    rates = [layer.rate for layer in model.layers if "Dropout" in type(layer).__name__]
+    assert rates == ([0.25, 0.5] if name == "3x3-dropout" else [])
 
 
-def test_every_network_has_a_published_recipe():
-    assert ARCHITECTURES.keys() == train_model.ARCHITECTURES.keys()
-    assert ARCHITECTURES.keys() == train_model.PUBLISHED_RECIPES.keys()
-
-
-def test_split_takes_the_last_images_for_validation():
-    images, labels = np.arange(60_000), np.arange(60_000) % 10
-    train_set, validation_set = train_model.split(images, labels, 0.2)
-    assert np.array_equal(train_set[0], np.arange(48_000))
-    assert np.array_equal(validation_set[0], np.arange(48_000, 60_000))
-    assert np.array_equal(validation_set[1], labels[48_000:])
-
-
-@pytest.mark.parametrize("share", [0.0, 0.01, 0.99, 1.0])
-def test_split_leaves_neither_set_empty(share):
-    with pytest.raises(InputError, match="validation-split"):
-        train_model.split(np.arange(10), np.arange(10), share)
-
-
-def test_network_input_is_scaled_to_one():
-    images = np.array([[[0, 51], [102, 255]]], np.uint8)
-    expected = np.array([[[[0.0], [0.2]], [[0.4], [1.0]]]], np.float32)
-    result = train_model.as_input(images)
-    assert result.dtype == np.float32
-    assert np.allclose(result, expected)
-
-
-def test_training_reports_and_saves(trained):
-    text = (trained / "out.txt").read_text()
-    assert text.index("93,418") < text.index("Training statistics")
-    lines = dict(line.strip().split("  ", 1) for line in text.splitlines() if line.startswith("  "))
-    lines = {name: value.strip() for name, value in lines.items()}
-    assert lines["epochs"] == "5"
-    assert lines["validation images"] == "500"
-    assert lines["network saved as"] == "digit_classifier.keras"
-    for name in ("training accuracy", "validation accuracy"):
-        assert float(lines[name].split("%")[0]) > 90
-    assert (trained / "digit_classifier.keras").stat().st_size < 500_000
-    with Image.open(trained / "plots" / "training_curves.png") as picture:
-        assert picture.format == "PNG" and picture.width > 800
-    progress = (trained / "err.txt").read_text()
-    assert "Epoch 5/5" in progress
-    assert len(progress.splitlines()) == 10  # nothing from TensorFlow, which has much to say
-
-
-def test_reported_accuracy_is_that_of_the_saved_network(trained, small_data):
-    images, labels, _ = train_model.load_digits(small_data, "train")
-    model = keras.saving.load_model(trained / "digit_classifier.keras")
-    _, (images, labels) = train_model.split(images, labels, 0.2)
-    accuracy, loss = train_model.evaluate(model, images, labels)
-    expected = f"validation accuracy  {accuracy:.2%} (loss {loss:.4f})"
-    assert expected in (trained / "out.txt").read_text()
-
-
-PLAIN_KERAS = """
-import warnings
-warnings.simplefilter("error")
-import keras, numpy as np
-model = keras.models.load_model(FILE)
-data = np.load(DATA)
-loss, accuracy = model.evaluate(data["x_test"][..., None] / 255.0, data["y_test"], verbose=0)
-print(accuracy, {str(weight.dtype) for weight in model.weights})
-"""
-
-
-@pytest.mark.parametrize("suffix", [".keras", ".h5"])
-def test_saved_network_loads_in_plain_keras(trained, small_data, tmp_path, suffix):
-    model = keras.saving.load_model(trained / "digit_classifier.keras")
-    path = tmp_path / f"copy{suffix}"
-    train_model.save_model(model, path)
-    assert path.stat().st_size < 500_000
-    code = PLAIN_KERAS.replace("FILE", repr(str(path))).replace("DATA", repr(str(small_data)))
-    run = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120
-    )
-    assert run.returncode == 0, run.stderr
-    accuracy, dtypes = run.stdout.split(maxsplit=1)
-    assert float(accuracy) > 0.9
-    assert dtypes.strip() == "{'float32'}"
-
-
-def recipe(**changes):
-    """Our recipe with some changes, as train takes it."""
-    return argparse.Namespace(**train_model.OUR_RECIPE | {"batch_size": 32} | changes)
-
-
-def train_small(seed=0, more_callbacks=(), **changes):
-    """Train on small data; answers the network, its history and its validation set."""
-    train_set, validation_set = draw_digits(1000, seed=1), draw_digits(200, seed=2)
-    keras.utils.set_random_seed(seed)
-    model = train_model.build_model()
-    history, status = train_model.train(
-        model, train_set, validation_set, recipe(**changes), seed, more_callbacks
-    )
-    assert status == 0
-    return model, history, validation_set
-
-
-def test_best_epoch_is_kept():
-    # The last epoch's rate spoils the network.
-    spoil = keras.callbacks.LearningRateScheduler(lambda epoch: 0.002 if epoch < 9 else 0.5)
-    model, history, validation_set = train_small(
-        more_callbacks=[spoil], epochs=10, one_cycle=False, augment=False
-    )
-    accuracies = history["val_accuracy"]
-    assert accuracies[-1] < 0.5 < max(accuracies)
-    model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    assert train_model.evaluate(model, *validation_set)[0] == pytest.approx(
-        max(accuracies), abs=0.02
-    )
-
-
-def test_patience_stops_early():
-    _, history, _ = train_small(
-        epochs=60, patience=2, learning_rate=0.005, one_cycle=False, augment=False
-    )
-    losses = history["val_loss"]
-    assert len(losses) < 60
-    assert min(losses) == losses[-3]
-
-
-def test_same_seed_same_weights():
-    first, second, other = (train_small(seed, epochs=2)[0].get_weights() for seed in (5, 5, 6))
-    assert all(np.array_equal(a, b) for a, b in zip(first, second))
-    assert not all(np.array_equal(a, b) for a, b in zip(first, other))
-
-
-def test_batches_hold_every_image_once_an_epoch():
-    images = np.zeros((50, 28, 28), np.uint8)
-    images[:, 14, 14] = np.arange(50)
-    labels = np.arange(50) % 10
-    batches = train_model.training_batches(images, labels, 10, augment=False, seed=3).take(10)
-    pixels = [np.rint(255 * batch[:, 14, 14, 0]) for batch, _ in batches.as_numpy_iterator()]
-    epochs = np.reshape(pixels, (2, 50))
-    assert np.array_equal(np.sort(epochs), [np.arange(50)] * 2)
-    assert not np.array_equal(epochs[0], epochs[1])
-    for batch, one_hot in batches.as_numpy_iterator():
-        assert np.array_equal(one_hot.argmax(axis=1), np.rint(255 * batch[:, 14, 14, 0]) % 10)
-
-
-def test_distortion_keeps_the_digit_and_moves_it():
-    images = train_model.as_input(draw_digits(500, seed=4)[0])
-    first, again, other = (np.asarray(train_model.distort(images, (seed, 7))) for seed in (1, 1, 2))
-    assert np.array_equal(first, again)
-    assert np.abs(first - other).mean() > 0.02
-    assert first.min() >= 0 and first.max() <= 1
-    ink, ink_before = first.sum(axis=(1, 2, 3)), images.sum(axis=(1, 2, 3))
-    assert np.all((ink / ink_before > 0.5) & (ink / ink_before < 1.6))
-    columns = np.arange(28)[:, np.newaxis]
-    shift = (first * columns).sum(axis=(1, 2, 3)) / ink
-    shift -= (images * columns).sum(axis=(1, 2, 3)) / ink_before
-    assert abs(shift.mean()) < 0.3  # no side is preferred: the middle stays the middle
-    assert 0.8 < shift.std() < 1.8
-
-
-def test_calibration_lowers_the_loss_and_changes_no_decision():
-    model, _, (images, labels) = train_small(epochs=6, augment=False)
-    model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    decisions = model.predict(train_model.as_input(images), verbose=0).argmax(axis=1)
-    accuracy, loss = train_model.evaluate(model, images, labels)
-    train_model.calibrate(model, images, labels)
-    calibrated_accuracy, calibrated_loss = train_model.evaluate(model, images, labels)
-    assert calibrated_loss < loss - 0.01
-    assert calibrated_accuracy == accuracy
-    changed = model.predict(train_model.as_input(images), verbose=0).argmax(axis=1)
-    assert np.array_equal(changed, decisions)
-
-
-@pytest.mark.parametrize(
-    "description, expected",
-    [
-        ("flags : fpu sse2 avx512f avx512_bf16 amx_bf16 amx_tile", "bfloat16"),
-        ("flags : fpu sse2 avx512f avx512_bf16 avx512_vbmi", "bfloat16"),
-        ("flags : fpu sse2 avx2 avx512f avx512_vnni", "float32"),
-        ("Features : fp asimd bf16 svebf16 i8mm", "float32"),  # Arm
-        (None, "float32"),  # macOS and Windows have no such file
-    ],
-)
-def test_precision_fits_the_processor(tmp_path, monkeypatch, description, expected):
-    monkeypatch.setattr(train_model.tf.config, "list_physical_devices", lambda kind: [])
-    path = tmp_path / "cpuinfo"
-    if description is not None:
-        path.write_text(description)
-    assert train_model.fastest_precision(path) == expected
-
-
-@pytest.mark.parametrize(
-    "details, expected",
-    [
-        ({"compute_capability": (8, 6)}, "bfloat16"),
-        ({"compute_capability": (7, 5)}, "float32"),
-        ({"device_name": "METAL"}, "float32"),
-    ],
-)
-def test_precision_fits_the_gpu(monkeypatch, details, expected):
-    config = train_model.tf.config
-    monkeypatch.setattr(config, "list_physical_devices", lambda kind: ["a GPU"])
-    monkeypatch.setattr(config.experimental, "get_device_details", lambda device: details)
-    assert train_model.fastest_precision() == expected
-
-
-def test_bfloat16_trains_a_float32_network():
-    model, history, _ = train_small(epochs=4, precision="bfloat16")
-    assert {layer.compute_dtype for layer in model.layers} == {"float32"}
-    assert {weight.dtype for weight in model.weights} == {"float32"}
-    assert history["val_accuracy"][-1] > 0.5
-
-
-@pytest.mark.parametrize("name", ARCHITECTURES)
-def test_every_network_trains_saves_loads_and_predicts(small_data, tmp_path, name):
-    run = run_script(
-        *("train_model.py", "--data", small_data, "--architecture", name, "--recipe", "published"),
-        *("--epochs", 2, "--output", "a.keras", "--optimizer", "adam"),
-        cwd=tmp_path,
-    )
-    assert run.returncode == 0, run.stderr
-    assert "epochs               2\n" in run.stdout
-    run = run_script("predict_model.py", "--data", small_data, "--model", "a.keras", cwd=tmp_path)
-    assert run.returncode == 0, run.stderr
-    assert accuracy_in(run.stdout) > 50
+PLAIN = Recipe(5, 32, "adam", None, False, "float32", 0.2, None, 0, False, 0, 0, False, False)
+LARGE = replace(PLAIN, epochs=50, batch_size=128, optimizer="adadelta", patience=5)
 
 
 @pytest.mark.parametrize(
     "arguments, expected",
     [
-        ([], {"epochs": 5, "augment": True, "one_cycle": True, "optimizer": "adam"}),
-        (["--no-augment", "--epochs", "9"], {"epochs": 9, "augment": False, "one_cycle": True}),
-        (
-            ["--recipe", "published"],
-            {"epochs": 5, "augment": False, "one_cycle": False, "precision": "float32"},
-        ),
-        (
-            ["--recipe", "published", "--architecture", "3x3-dropout", "--patience", "2"],
-            {"epochs": 50, "optimizer": "adadelta", "batch_size": 128, "patience": 2},
-        ),
+        ("", Recipe(5, None, "adam", None, True, "auto", 0.2, None, 0)),
+        ("--no-augment --epochs 9", Recipe(epochs=9, augment=False)),
+        ("--epochs 1 --batch-size 1 --patience 1", Recipe(1, batch_size=1, patience=1)),
+        ("--seed 4294967295 --precision bfloat16", Recipe(precision="bfloat16", seed=2**32 - 1)),
+        ("--optimizer sgd --learning-rate 0.1", Recipe(optimizer="sgd", learning_rate=0.1)),
+        ("--recipe published", PLAIN),
+        ("--recipe published --architecture 3x3", replace(PLAIN, epochs=10)),
+        ("--recipe published --architecture 3x3-pooled --epochs 2", replace(PLAIN, epochs=2)),
+        ("--recipe published --architecture 3x3-dropout", replace(LARGE, validation_split=1 / 12)),
     ],
 )
 def test_explicit_options_win_over_the_recipe(monkeypatch, arguments, expected):
-    monkeypatch.setattr(sys, "argv", ["train_model.py", *arguments])
-    assert vars(train_model.parse_arguments()).items() >= expected.items()
+    monkeypatch.setattr(sys, "argv", [TRAIN, *arguments.split()])
+    assert train_model.parse_arguments()[1] == expected
+    assert NETWORKS.keys() == train_model.ARCHITECTURES.keys() == PUBLISHED_RECIPES.keys()
 
 
-def test_failed_write_leaves_the_old_file(tmp_path):
-    path = tmp_path / "file.txt"
-    path.write_text("old")
-    with pytest.raises(OSError, match="disk full"):
+# ---------------------------------------------------------------- the data
+
+
+def test_split_takes_the_last_images_for_validation():
+    images, labels = np.arange(60_000), np.arange(60_000) % 10
+    train_set, validation_set = train_model.split(images, labels, 0.2)
+    assert np.array_equal(train_set, [images[:48_000], labels[:48_000]])
+    assert np.array_equal(validation_set, [images[48_000:], labels[48_000:]])
+    assert len(train_model.split(images[:10], labels[:10], 0.1)[1][0]) == 1
+    for share in (0.0, 0.01, 0.99, 1.0):
+        with pytest.raises(InputError, match="validation-split"):
+            train_model.split(images[:10], labels[:10], share)
+
+
+def test_network_input_is_scaled_to_one():
+    result = train_model.as_input(np.array([[[0, 51], [102, 255]]], np.uint8))
+    assert result.dtype == np.float32
+    assert np.allclose(result, [[[[0.0], [0.2]], [[0.4], [1.0]]]])
+
+
+MNIST = {"train": "365dab9bac26085dc69f1022fe166e2f", "test": "a9c5e64a683c5dd2f6a9bf7c61b53e6f"}
+
+
+@pytest.mark.parametrize("subset, count", [("train", 1500), ("test", 300)])
+def test_data_are_called_mnist_only_if_they_are(small_data, monkeypatch, subset, count):
+    images, labels, name = train_model.load_digits(small_data, subset)
+    assert images.shape == (count, 28, 28) and labels.shape == (count,)
+    assert images.dtype == np.uint8 and labels.dtype == np.int64 and name == "small.npz"
+    digest = SimpleNamespace(hexdigest=lambda: MNIST[subset])
+    monkeypatch.setattr(hashlib, "md5", lambda *content: digest)
+    assert train_model.load_digits(small_data, subset)[2] == "MNIST"
+
+
+def test_drawn_digits_are_the_same_and_stand_as_in_mnist():
+    images, labels, name = train_model.load_digits("drawn", "test")
+    assert images.shape == (10_000, 28, 28) and name == "drawn digits, not MNIST"
+    images, labels = draw_digits(1000, seed=1)
+    again, same_labels = draw_digits(1000, seed=1)
+    assert np.array_equal(images, again) and np.array_equal(labels, same_labels)
+    assert images.dtype == np.uint8 and set(labels) == set(range(10))
+    assert not np.array_equal(images, draw_digits(1000, seed=2)[0])
+    for axis in (1, 2):
+        ink = images.sum(axis=3 - axis)
+        centres = ink @ np.arange(28) / ink.sum(axis=1)
+        assert abs(centres.mean() - 14) < 0.3 and centres.std() < 0.6
+    for picture in images:
+        rows, columns = (np.flatnonzero((picture > 127).any(axis=axis)) for axis in (1, 0))
+        assert 18 <= max(np.ptp(rows), np.ptp(columns)) + 1 <= 21
+    # A seven has its bar above, a six its bowl below.
+    above = images[:, :14].sum(axis=(1, 2)) / images.sum(axis=(1, 2))
+    assert above[labels == 7].mean() > 0.5 > above[labels == 6].mean()
+
+
+def test_batches_hold_every_image_once_an_epoch():
+    images = np.zeros((50, 28, 28), np.uint8)
+    images[:, 14, 14] = np.arange(50)
+    batches = train_model.training_batches(images, np.arange(50) % 10, 10, strength=0, seed=3)
+    pictures, labels = (np.concatenate(parts) for parts in zip(*batches.take(10).as_numpy_iterator()))
+    values = np.rint(255 * pictures[:, 14, 14, 0])
+    epochs = values.reshape(2, 50)
+    assert np.array_equal(np.sort(epochs), [np.arange(50)] * 2)
+    assert not np.array_equal(epochs[0], epochs[1])
+    assert np.array_equal(labels, np.eye(10)[values.astype(int) % 10])
+
+
+def test_distortion_keeps_the_digit_and_moves_it():
+    digits = draw_digits(1000, seed=4)[0]
+    batches = train_model.training_batches(digits[[0] * 4], np.zeros(4, int), 2, strength=1, seed=3)
+    seen = np.concatenate([batch for batch, _ in batches.take(4).as_numpy_iterator()])
+    assert len(np.unique(seen, axis=0)) == 8
+    images = train_model.as_input(digits)
+    first, again, other = (
+        np.asarray(train_model.distort(images, 1, (seed, 7))) for seed in (1, 1, 2)
+    )
+    assert np.array_equal(first, again)
+    assert np.abs(first - other).mean() > 0.02
+    assert first.min() >= 0 and first.max() <= 1
+    change = first.sum(axis=(1, 2, 3)) / images.sum(axis=(1, 2, 3))
+    assert np.all((change > 0.6) & (change < 1.6)) and 0.1 < np.log(change).std() < 0.15
+    y, x = np.mgrid[0:28, 0:28]
+
+    def moments(pictures):
+        """The centre of the ink, its variances and covariance; shape (5, n)."""
+        ink = pictures[..., 0] / pictures.sum(axis=(1, 2))[..., np.newaxis]
+        down, right, *others = (
+            (ink * values).sum(axis=(1, 2)) for values in (y, x, y * y, x * x, x * y)
+        )
+        return np.array([down, right, *np.subtract(others, [down**2, right**2, down * right])])
+
+    before, after = moments(images), moments(first)
+    shift = after[:2] - before[:2]
+    # No side is preferred: the middle stays the middle.
+    assert np.all(np.abs(shift.mean(axis=1)) < 0.1)
+    assert np.all((0.75 < shift.std(axis=1)) & (shift.std(axis=1) < 1.05))
+    assert abs(np.corrcoef(*shift)[0, 1]) < 0.3
+    stretch, slant = np.log(after[2] / before[2]), (after[4] - before[4]) / before[2]
+    assert abs(stretch.mean()) < 0.05 and 0.12 < stretch.std() < 0.25
+    assert abs(slant.mean()) < 0.03 and 0.08 < slant.std() < 0.14
+
+
+# ---------------------------------------------------------------- training
+
+
+def train_small(count=1000, more_callbacks=(), **changes):
+    """Train on small data; answers the network, its history and its validation set."""
+    recipe = Recipe(**{"batch_size": 32} | changes)
+    train_set, validation_set = draw_digits(count, seed=1), draw_digits(200, seed=2)
+    keras.utils.set_random_seed(recipe.seed)
+    model = train_model.build_model()
+    history, status = train_model.train(model, train_set, validation_set, recipe, more_callbacks)
+    assert status == 0
+    return model, history, validation_set
+
+
+class Plan(keras.callbacks.Callback):
+    """Stop a training at its begin; its model and params say what it was to be."""
+
+    def on_train_begin(self, logs=None):
+        raise KeyboardInterrupt
+
+
+def plan(count=600, **changes):
+    """Answer the Plan of a training on so many images."""
+    callback = Plan()
+    with pytest.raises(KeyboardInterrupt):
+        train_small(count, [callback], **changes)
+    return callback
+
+
+def test_batches_are_small_in_short_runs():
+    cases = {(1, None): 10, (2, None): 5, (3, None): 4, (9, None): 3, (9, 59): 11, (9, 999): 1}
+    for (epochs, batch_size), steps in cases.items():
+        assert plan(epochs=epochs, batch_size=batch_size).params["steps"] == steps
+    for count, epochs, steps in ((640, 1, 10), (641, 1, 11), (512, 9, 2), (513, 9, 3)):
+        assert plan(count, epochs=epochs, batch_size=None).params["steps"] == steps
+
+
+@pytest.mark.parametrize("epochs, steps, longer", [(10, 200, 1), (200, 4000, 4)])
+def test_one_cycle_fits_the_length_of_the_run(epochs, steps, longer):
+    optimizer = plan(epochs=epochs, batch_size=30).model.optimizer
+    rates = np.array([optimizer._learning_rate(step) for step in range(0, steps + 1, 10)])
+    top = 15 * steps // 1000
+    assert rates.argmax() == top and rates[top] == pytest.approx(0.01 / longer**0.5)
+    assert rates[0] == pytest.approx(rates[top] / 25) and rates[-1] == pytest.approx(0, abs=1e-7)
+    assert np.all(np.diff(rates[: top + 1]) > 0) and np.all(np.diff(rates[top:]) < 0)
+    assert optimizer.weight_decay == pytest.approx(0.4 / longer**0.5)
+    assert optimizer.beta_2 == pytest.approx(1 - 0.05 / longer)
+
+
+def test_rate_of_the_command_line_is_the_highest():
+    schedule = plan(learning_rate=0.3, optimizer="sgd", epochs=2).model.optimizer._learning_rate
+    assert max(float(schedule(step)) for step in range(40)) == pytest.approx(0.3, rel=0.02)
+    optimizer = plan(learning_rate=0.3, one_cycle=False).model.optimizer
+    assert float(optimizer.learning_rate) == pytest.approx(0.3) and not optimizer.weight_decay
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_loss_falls_to_zero_whatever_the_smoothing(smoothing):
+    loss = plan(label_smoothing=smoothing).model.loss
+    label = np.eye(10, dtype=np.float32)[[3]]
+    smoothed = label * (1 - smoothing) + smoothing / 10
+    assert float(loss(label, smoothed)) == pytest.approx(0, abs=1e-5)
+    other = np.full((1, 10), 0.05, np.float32) + 0.5 * label
+    positive = smoothed > 0
+    expected = np.sum(smoothed[positive] * np.log(smoothed[positive] / other[positive]))
+    assert float(loss(label, other)) == pytest.approx(expected, abs=1e-5)
+
+
+def test_orthogonal_steps_are_as_long_and_change_all_directions_alike():
+    keras.utils.set_random_seed(0)
+    before = train_model.build_model().get_weights()
+    settings = {"epochs": 1, "batch_size": 1000, "augment": False, "one_cycle": False}
+    ours, plain = (train_small(orthogonal=how, **settings)[0].get_weights() for how in (True, False))
+    for start, *ends in zip(before, ours, plain):
+        steps = [end - start for end in ends]
+        if start.ndim == 1 or start.shape[-1] == 10:
+            assert np.allclose(*steps, atol=1e-6)
+            continue
+        assert np.linalg.norm(steps[0]) == pytest.approx(np.linalg.norm(steps[1]), rel=0.01)
+        sizes = [np.linalg.svd(step.reshape(-1, start.shape[-1]))[1] for step in steps]
+        evenness = [np.median(size) / size[0] for size in sizes]
+        assert evenness[0] > 2 * evenness[1]
+
+
+def test_best_epoch_is_kept():
+    # The last epoch's rate spoils the network.
+    spoil = keras.callbacks.LearningRateScheduler(lambda epoch: 0.002 if epoch < 4 else 0.5)
+    changes = {"epochs": 5, "one_cycle": False, "augment": False, "orthogonal": False}
+    model, history, validation_set = train_small(more_callbacks=[spoil], **changes)
+    accuracies = history["val_accuracy"]
+    assert accuracies[-1] < 0.5 < max(accuracies)
+    model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    accuracy, _ = evaluate(model, *validation_set)
+    assert accuracy == pytest.approx(max(accuracies), abs=0.02)
+
+
+def test_patience_stops_early():
+    changes = {"epochs": 60, "patience": 2, "learning_rate": 0.01, "one_cycle": False}
+    losses = train_small(500, augment=False, **changes)[1]["val_loss"]
+    assert len(losses) < 60 and min(losses) == losses[-3]
+
+
+def test_same_seed_same_weights(small_data, tmp_path):
+    weights = []
+    for seed in (5, 5, 6):
+        arguments = ["--data", small_data, "--epochs", 1, "--batch-size", 600, "--seed", seed]
+        assert run_main(TRAIN, *arguments, cwd=tmp_path).returncode == 0
+        saved = keras.saving.load_model(tmp_path / "digit_classifier.keras")
+        weights.append(np.concatenate([array.ravel() for array in saved.get_weights()]))
+    assert np.array_equal(weights[0], weights[1])
+    assert not np.array_equal(weights[0], weights[2])
+
+
+def test_bfloat16_trains_a_float32_network():
+    at_start = plan(precision="bfloat16").model
+    assert {layer.compute_dtype for layer in at_start.layers[:-1]} == {"bfloat16"}
+    model, history, _ = train_small(epochs=3, precision="bfloat16")
+    assert {layer.compute_dtype for layer in model.layers} == {"float32"}
+    assert {weight.dtype for weight in model.weights} == {"float32"}
+    assert history["val_accuracy"][-1] > 0.5
+
+
+@pytest.mark.parametrize(
+    "description, expected",
+    [
+        ("flags : fpu sse2 avx512f avx512_bf16 avx512_vbmi", "bfloat16"),
+        ("flags : fpu sse2 amx_bf16", "bfloat16"),
+        ("flags : fpu sse2 avx2 avx512f avx512_vnni", "float32"),
+        ("Features : fp asimd bf16 svebf16 i8mm", "float32"),  # Arm
+        (None, "float32"),  # macOS and Windows have no such file
+        ({"compute_capability": (8, 0)}, "bfloat16"),
+        ({"compute_capability": (7, 5)}, "float32"),
+        ({"device_name": "METAL"}, "float32"),
+    ],
+)
+def test_precision_fits_the_machine(tmp_path, monkeypatch, description, expected):
+    config, path, gpu = train_model.tf.config, tmp_path / "cpuinfo", isinstance(description, dict)
+    if isinstance(description, str):
+        path.write_text(description)
+    monkeypatch.setattr(config.experimental, "get_device_details", lambda gpu: description)
+    monkeypatch.setattr(config, "list_physical_devices", lambda kind: ["a GPU"] if gpu else [])
+    assert train_model.fastest_precision(path) == expected
+
+
+@pytest.mark.parametrize("sharper", [0.3, 3])
+def test_calibration_lowers_the_loss_and_changes_no_decision(model, small_data, sharper):
+    images, labels, _ = train_model.load_digits(small_data, "test")
+    model.layers[-1].set_weights([sharper * array for array in model.layers[-1].get_weights()])
+    model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    results, decisions = [], []
+    for _ in range(3):
+        decisions.append(model.predict(train_model.as_input(images), verbose=0).argmax(axis=1))
+        results.append(evaluate(model, images, labels))
+        train_model.calibrate(model, images, labels)
+    (accuracy, loss), (same_accuracy, lower), (_, no_lower) = results
+    assert lower < loss - 0.01 and no_lower == pytest.approx(lower, abs=1e-3)
+    assert accuracy == same_accuracy == pytest.approx(np.mean(decisions[0] == labels))
+    assert np.array_equal(*decisions[:2])
+
+
+# ---------------------------------------------------------------- the files
+
+
+def test_training_reports_what_the_saved_network_does(trained, model, small_data):
+    path, run = trained
+    assert run.stdout.index("93,418") < run.stdout.index("Training statistics")
+    lines = [line.strip().split("  ", 1) for line in run.stdout.splitlines() if line[:2] == "  "]
+    lines = {name: value.strip() for name, value in lines}
+    assert lines["data"] == "small.npz" and lines["epochs"] == "5"
+    assert lines["validation images"] == "300" and lines["network saved as"] == r"n\xe9t.keras"
+    assert "Epoch 5/5" in run.stderr
+    assert len(run.stderr.splitlines()) == 10  # nothing from TensorFlow, which has much to say
+    assert files_in(path.parent).keys() == {path.name, "plots", "plots/training_curves.png"}
+    assert model.name == "trained_on_small.npz"
+    model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    parts = train_model.split(*train_model.load_digits(small_data, "train")[:2], 0.2)
+    for name, part in zip(("training", "validation"), parts):
+        accuracy, loss = evaluate(model, *part)
+        assert accuracy > 0.8 and lines[f"{name} accuracy"] == f"{accuracy:.2%} (loss {loss:.4f})"
+    train_model.calibrate(model, *parts[1])
+    assert evaluate(model, *parts[1])[1] == pytest.approx(loss, abs=1e-3)
+
+
+PLAIN_KERAS = """
+import sys, warnings
+warnings.simplefilter("error")
+import keras, numpy as np
+data = np.load(sys.argv[1])
+for path in sys.argv[2:]:
+    model = keras.models.load_model(path)
+    loss, accuracy = model.evaluate(data["x_test"][..., None] / 255.0, data["y_test"], verbose=0)
+    assert accuracy > 0.8 and {str(weight.dtype) for weight in model.weights} == {"float32"}
+"""
+
+
+def test_saved_network_loads_in_plain_keras(trained, model, small_data, tmp_path):
+    train_model.save_model(model, tmp_path / "copy.h5")
+    paths = [trained[0], tmp_path / "copy.h5"]
+    assert max(path.stat().st_size for path in paths) < 500_000
+    command = [sys.executable, "-c", PLAIN_KERAS, small_data, *paths]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.parametrize("name", list(NETWORKS)[1:])  # The first is that of `trained`.
+def test_every_network_trains_saves_loads_and_predicts(small_data, tmp_path, name):
+    options = ["--recipe", "published", "--epochs", 2, "--optimizer", "adam", "--plots", "b/c"]
+    options += ["--data", small_data, "--architecture", name, "--output", "a folder/a.h5"]
+    run = run_main(TRAIN, *options, cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert "epochs               2\n" in run.stdout and "legacy" not in run.stderr
+    files = {name for name, content in files_in(tmp_path).items() if content}
+    assert files == {"a folder/a.h5", "b/c/training_curves.png"}
+    run = run_main(PREDICT, "--data", small_data, "--model", "a folder/a.h5", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert accuracy_in(run.stdout) > 50
+
+
+def test_curves(trained, tmp_path):
+    with Image.open(trained[0].parent / "plots" / "training_curves.png") as picture:
+        assert picture.format == "PNG" and picture.width == 1500
+    history = {"accuracy": [0.5, 0.7], "val_accuracy": [0.6, 0.8], "loss": [3, 2], "val_loss": [2, 1]}
+    figure = train_model.plot_history(history, "small.npz", augment=True)
+    assert "small.npz" in figure.get_suptitle()
+    lines = {(axis.get_ylabel(), line.get_label()): line for axis in figure.axes for line in axis.lines}
+    for (name, part), line in lines.items():
+        values = history["val_" * (part == "validation") + name]
+        assert np.array_equal(line.get_xydata(), [(1, values[0]), (2, values[1])])
+    assert len(lines) == 4
+    train_model.save_plot(figure, tmp_path / "a.png", "A title")
+    assert figure.canvas.manager.get_window_title() == "A title"
+    assert np.all(figure.get_size_inches() * figure.dpi <= (1301, 621))
+
+
+def test_files_are_replaced_whole(tmp_path):
+    path, link = tmp_path / "folder" / "file.txt", tmp_path / "link"
+    link.symlink_to(path)
+    for text in ("older", "old"):
         with train_model.replaced_whole(path) as partial:
+            partial.write_text(text)
+    with pytest.raises(OSError, match="disk full"):
+        with train_model.replaced_whole(link) as partial:
             partial.write_text("ne")
             raise OSError("disk full")
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_one_epoch_and_hdf5(small_data, tmp_path):
-    run = run_script(
-        *("train_model.py", "--data", small_data, "--epochs", 1, "--output", "mnist.h5"),
-        *("--optimizer", "SGD", "--learning-rate", 0.05, "--plots", "a folder/b"),
-        cwd=tmp_path,
-    )
-    assert run.returncode == 0, run.stderr
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a folder", "mnist.h5"]
-    assert (tmp_path / "a folder" / "b" / "training_curves.png").is_file()
-    assert "legacy" not in run.stderr
+    assert files_in(path.parent) == {"file.txt": b"old"}
+    with train_model.replaced_whole(link) as partial:
+        partial.write_text("new")
+        assert path.read_text() == "old"
+    assert link.is_symlink() and files_in(path.parent) == {"file.txt": b"new"}
