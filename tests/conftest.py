@@ -24,27 +24,28 @@ import predict_model
 import train_model
 
 TRAIN, PREDICT = "train_model.py", "predict_model.py"
+PIPES = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"}
 
 
 def start(script, *arguments, cwd, **environment):
     """Start one of the two scripts as a user does; answers the Popen, its output in text."""
     command = [sys.executable, "-u", str(PROJECT / script), *map(str, arguments)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"}
-    return subprocess.Popen(command, cwd=cwd, env=os.environ | environment, **pipes)
+    return subprocess.Popen(command, cwd=cwd, env=os.environ | environment, **PIPES)
 
 
 def run_script(script, *arguments, cwd, **environment):
-    """Run one of the two scripts as a user does; answers the status and what it printed."""
+    """Run one of the two scripts as a user does; answers what it printed; it must end well."""
     process = start(script, *arguments, cwd=cwd, **environment)
     out, err = process.communicate(timeout=600)
-    return SimpleNamespace(returncode=process.returncode, stdout=out, stderr=err)
+    assert process.returncode == 0, err
+    return SimpleNamespace(stdout=out, stderr=err)
 
 
-def run_main(script, *arguments, cwd):
+def run_main(script, *arguments, cwd, status=0):
     """Run a script in this process, which saves its start; answers what run_script does."""
     main = {TRAIN: train_model.main, PREDICT: predict_model.main}[script]
     out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
-    status = 0
+    ended = 0
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(cwd)
         patch.setattr(sys, "argv", [script, *map(str, arguments)])
@@ -53,11 +54,12 @@ def run_main(script, *arguments, cwd):
                 with train_model.run_as_script():
                     main()
             except SystemExit as end:
-                status = end.code or 0
+                ended = end.code or 0
             finally:
                 signal.signal(signal.SIGTERM, signal.SIG_DFL)
     out, err = (stream.buffer.getvalue().decode() for stream in (out, err))
-    return SimpleNamespace(returncode=status, stdout=out, stderr=err)
+    assert ended == status, (arguments, err)
+    return SimpleNamespace(stdout=out, stderr=err)
 
 
 def accuracy_in(text):
@@ -65,17 +67,10 @@ def accuracy_in(text):
     return float(re.search(r"^accuracy +([\d.]+)% of", text, re.MULTILINE)[1])
 
 
-def evaluate(model, images, labels):
-    """Answer accuracy and loss of a compiled network."""
-    return model.evaluate(train_model.as_input(images), labels, verbose=0)[::-1]
-
-
 def files_in(folder):
     """Answer the name of every file and folder below a folder, and the content of the files."""
-    return {
-        str(path.relative_to(folder)): path.is_file() and path.read_bytes()
-        for path in folder.rglob("*")
-    }
+    return {str(path.relative_to(folder)): path.is_file() and path.read_bytes()
+            for path in folder.rglob("*")}
 
 
 def network_answering(probabilities, path):
@@ -109,9 +104,7 @@ def trained(small_data, tmp_path_factory):
     odd = {"HOME": str(folder.with_name("nowhere")), "COLUMNS": "40", "PYTHONIOENCODING": "ascii"}
     odd |= {"DISPLAY": "", "MPLBACKEND": ""}
     arguments = ["--data", small_data, "--batch-size", 32, "--output", "nét.keras"]
-    run = run_script(TRAIN, *arguments, cwd=folder, **odd)
-    assert run.returncode == 0, run.stderr
-    return folder / "nét.keras", run
+    return folder / "nét.keras", run_script(TRAIN, *arguments, cwd=folder, **odd)
 
 
 @pytest.fixture
@@ -125,22 +118,4 @@ def mnist():
     path = Path(os.environ.get("MNIST_NPZ", PROJECT.parent / "shared" / "mnist.npz"))
     if not path.is_file():
         pytest.skip(f"needs the real MNIST: {path} is missing (MNIST_NPZ names another file)")
-    return path.resolve()
-
-
-@pytest.fixture(scope="session")
-def mnist_run(mnist, tmp_path_factory):
-    """Folder in which train_model.py was run by default on the real MNIST, and what it printed."""
-    folder = tmp_path_factory.mktemp("mnist")
-    run = run_script(TRAIN, "--data", mnist, cwd=folder)
-    assert run.returncode == 0, run.stderr
-    return folder, run.stdout
-
-
-@pytest.fixture(scope="session")
-def own_digits():
-    """Folder of digits that people wrote; tests that need it skip where there is none."""
-    path = PROJECT.parent / "shared" / "own-digits"
-    if not path.is_dir():
-        pytest.skip(f"needs digits that people wrote: {path} is missing")
     return path.resolve()
