@@ -19,12 +19,11 @@ import re
 import signal
 import socket
 import sys
-import tempfile
 import time
 import warnings
 from pathlib import Path
 
-INTERRUPTED, TERMINATED = 130, 143  # exit statuses, by custom 128 plus the signal's number
+INTERRUPTED = 130  # exit status, by custom 128 plus the number of the signal
 
 # TensorFlow writes to the terminal while it starts, and no setting stops it all.
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -36,7 +35,6 @@ try:
     import matplotlib.pyplot as plt
     import numpy as np
     import tensorflow as tf
-    from PIL import Image
 except ModuleNotFoundError as error:
     sys.exit(f"error: {error.name} is missing: pip install -r requirements.txt")
 except KeyboardInterrupt:
@@ -79,25 +77,36 @@ def build_model(architecture="5x5", data="MNIST"):
     It takes float32 images (n, 28, 28, 1) in [0, 1], ink bright on a dark ground, and
     answers float32 probabilities (n, 10).
     """
-    hidden, output = ARCHITECTURES[architecture](), dense(CLASSES, activation="softmax")
-    name = "trained_on_" + re.sub("[^A-Za-z0-9.-]+", "_", data)
-    return keras.Sequential([keras.Input((*IMAGE_SHAPE, 1)), *hidden, output], name=name)
+    layers = [keras.Input((*IMAGE_SHAPE, 1)), *ARCHITECTURES[architecture](),
+              dense(CLASSES, activation="softmax")]
+    return keras.Sequential(layers, name="trained_on_" + re.sub("[^A-Za-z0-9.-]+", "_", data))
 
 
-def option(default, meaning, *bounds, **settings):
-    """Answer a field of Recipe that is an option of the command line, a number within bounds."""
-    metadata = {"help": meaning, "bounds": bounds, **settings}
-    return dataclasses.field(default=default, metadata=metadata)
+def option(default, meaning, low=1, high=10**6, **settings):
+    """Make a field of Recipe that is an option of the command line, a number from low to high."""
+
+    def number(text):
+        if not low <= float(text) <= high:
+            raise argparse.ArgumentTypeError(f"{text} is not from {low} to {high}")
+        return type(low)(text)
+
+    if default not in (None, True):
+        meaning += f" (default: {default})"
+    settings = settings or {"type": number}
+    return dataclasses.field(default=default, metadata={
+        "help": meaning, "default": argparse.SUPPRESS, **settings})
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
     """How to train, by default our way."""
 
-    epochs: int = option(5, "passes over the training images", 1, 10**6)
+    epochs: int = option(5, "passes over the training images")
     batch_size: int | None = option(
-        None, "images a step (default: 64 for each epoch, at most 256)", 1, 10**6)
-    optimizer: str = option("adam", "any optimizer that Keras has")
+        None, "images a step (default: 64 for each epoch, at most 256)")
+    optimizer: str = option("adam", "Keras's optimizer", choices=[
+        "adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "ftrl", "lamb", "lion",
+        "nadam", "rmsprop", "sgd"])
     learning_rate: float | None = option(
         None, "highest rate (default: ten times the optimizer's own, 0.01 for adam)", 1e-12, 1e12)
     augment: bool = option(
@@ -107,20 +116,15 @@ class Recipe:
     validation_split: float = option(
         0.2, "share of the images, the last ones, to validate on", 0.0, 1.0)
     patience: int | None = option(
-        None, "epochs without a lower validation loss to stop after (default: never)", 1, 10**6)
+        None, "epochs without a lower validation loss to stop after (default: never)")
     seed: int = option(0, "seed of everything random", 0, 2**32 - 1)
-    one_cycle: bool = True  # The rate rises and falls; otherwise it is constant.
-    weight_decay: float = 0.0004  # what a step at the optimizer's own rate takes off a weight
-    label_smoothing: float = 0.1
-    orthogonal: bool = True  # Steps are made so, see orthogonalized.
-    calibrate: bool = True
+    # One-cycle rate, decaying weights, orthogonal steps, smoothed labels, calibration.
+    ours: bool = True
 
 
 # How each network was trained by those who published it; what they do not
 # say is as Keras has it by default.
-PLAIN_RECIPE = Recipe(
-    batch_size=32, augment=False, precision="float32", one_cycle=False, weight_decay=0.0,
-    label_smoothing=0.0, orthogonal=False, calibrate=False)
+PLAIN_RECIPE = Recipe(batch_size=32, augment=False, precision="float32", ours=False)
 PUBLISHED_RECIPES = {
     "5x5": PLAIN_RECIPE,
     "3x3-dropout": dataclasses.replace(
@@ -148,11 +152,11 @@ def load_digits(source, subset):
     str. Raises InputError.
     """
     if source == "drawn":
-        count, seed = {"train": (60_000, 0), "test": (10_000, 1)}[subset]
+        count, seed = (60_000, 0) if subset == "train" else (10_000, 1)
         return *draw_digits(count, seed), "drawn digits, not MNIST"
     try:
-        load = load_mnist if source in ("auto", "mnist") else read_npz
-        images, labels = load(source, subset)
+        cached = source in ("auto", "mnist")
+        images, labels = load_mnist(subset) if cached else read_npz(source, subset)
     except InputError as error:
         if source != "auto":
             raise
@@ -162,38 +166,35 @@ def load_digits(source, subset):
     return images, labels, "MNIST" if md5 in MNIST_MD5 else Path(source).name
 
 
-def load_mnist(source, subset):
+def load_mnist(subset):
     """Load MNIST from Keras's cache, whoever put it there, or by download."""
-    home = os.environ.get("KERAS_HOME", "~/.keras")
+    cache = Path(os.environ.get("KERAS_HOME", "~/.keras"), "datasets", "mnist.npz").expanduser()
     try:
-        return read_npz(Path(home, "datasets", "mnist.npz").expanduser(), subset)
-    except InputError as error:
-        problem = error
-    try:
-        with progress_on_standard_error():
-            train_set, test_set = keras.datasets.mnist.load_data()
-    # Keras raises a plain Exception for most of what can go wrong here.
-    except Exception as error:
-        raise InputError(f"MNIST cannot be downloaded ({error}), nor is it in Keras's cache"
-                         f" ({problem}); with a copy of mnist.npz use --data FILE") from error
-    images, labels = train_set if subset == "train" else test_set
+        return read_npz(cache, subset)
+    except InputError as problem:
+        try:
+            with progress_on_standard_error():
+                sets = keras.datasets.mnist.load_data()
+        # Keras raises a plain Exception for most of what can go wrong here.
+        except Exception as error:
+            raise InputError(f"MNIST cannot be downloaded ({error}), nor is it in Keras's cache"
+                             f" ({problem}); with a copy of mnist.npz use --data FILE") from error
+    images, labels = sets[subset == "test"]
     return images, labels.astype(np.int64)
 
 
 def read_npz(path, subset):
     """Read the arrays x_SUBSET and y_SUBSET of an `.npz` file; see load_digits."""
-    names = f"x_{subset}", f"y_{subset}"
     try:
         with np.load(path) as archive:
             # Five times MNIST's largest array: what unpacks to more is no MNIST.
-            if any(archive.zip.getinfo(f"{name}.npy").file_size > 2**28 for name in names):
+            if any(array.file_size > 2**28 for array in archive.zip.infolist()):
                 raise ValueError("its arrays are too large")
-            images, labels = (archive[name] for name in names)
+            images, labels = archive[f"x_{subset}"], archive[f"y_{subset}"]
         if images.dtype != np.uint8 or images.shape[1:] != IMAGE_SHAPE or not len(images):
-            found = f"{names[0]} is {images.dtype} of shape {images.shape}"
-            raise ValueError(f"{found}, not uint8 of shape (n, 28, 28)")
+            raise ValueError(f"x_{subset} is {images.dtype} of shape {images.shape}")
         if labels.shape != images.shape[:1] or not np.isin(labels, range(CLASSES)).all():
-            raise ValueError(f"{names[1]} is not one label from 0 to 9 for each image")
+            raise ValueError(f"y_{subset} is not one label from 0 to 9 for each image")
     # A damaged or foreign file can raise nearly anything in zipfile and NumPy.
     except Exception as error:
         reason = getattr(error, "strerror", None) or error
@@ -220,31 +221,27 @@ def fit(ink):
     "Gradient-based learning applied to document recognition", 1998).
     """
     ink = cut(ink)
-    ink = resized(ink, BOX / max(ink.shape), Image.Resampling.HAMMING)
-    ink = cv2.multiply(ink, 1, scale=255 / max(1, ink.max()))
-    (height, width), side, mass = ink.shape, IMAGE_SHAPE[0], cv2.moments(ink)
-    top = min(max(0, round(side / 2 - mass["m01"] / mass["m00"])), side - height)
-    left = min(max(0, round(side / 2 - mass["m10"] / mass["m00"])), side - width)
-    picture = np.zeros(IMAGE_SHAPE, np.uint8)
-    picture[top : top + height, left : left + width] = ink
-    return picture
+    ink = cv2.normalize(resized(ink, BOX / max(ink.shape)), None, 255, 0, cv2.NORM_INF)
+    mass = cv2.moments(ink)
+    right, down = (round(IMAGE_SHAPE[0] / 2 - mass[m] / mass["m00"]) for m in ("m10", "m01"))
+    return cv2.warpAffine(ink, np.float32([[1, 0, right], [0, 1, down]]), IMAGE_SHAPE)
 
 
 def cut(ink):
     """Cut off what is empty around the ink, uint8 of shape (h, w)."""
-    left, top, width, height = cv2.boundingRect(cv2.threshold(ink, 12, 1, cv2.THRESH_BINARY)[1])
+    left, top, width, height = cv2.boundingRect(np.uint8(ink > 12))
     return ink[top : top + height, left : left + width]
 
 
-def resized(picture, scale, method):
-    """Resize a picture, uint8 of shape (h, w), by one of Pillow's methods."""
-    size = [max(1, round(scale * side)) for side in reversed(picture.shape)]
-    return np.asarray(Image.fromarray(picture).resize(size, method))
+def resized(picture, scale):
+    """Resize a picture, uint8 of shape (h, w)."""
+    size = [max(2, round(scale * side)) for side in reversed(picture.shape)]
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
 
 
 def as_input(images):
     """Convert uint8 images of shape (n, 28, 28) to what the network takes; see build_model."""
-    return images[..., np.newaxis].astype(np.float32) / 255
+    return images[..., None].astype(np.float32) / 255
 
 
 # ---------------------------------------------------------------- training
@@ -258,8 +255,7 @@ def train(model, train_set, validation_set, recipe, more_callbacks=()):
     accuracy, val_loss, val_accuracy; the losses are cross-entropies in nats,
     less what the smoothing of the labels adds), and a status: 0, or 130 or
     143 if Ctrl-C or SIGTERM stopped it after at least one epoch; before that
-    they are raised. Raises InputError if the loss is no longer finite, or
-    Keras has no such optimizer.
+    they are raised. Raises InputError if the loss is no longer finite.
     """
     # In a short run more steps are worth more than large batches, and milder distortions.
     batch_size = min(recipe.batch_size or min(64 * recipe.epochs, 256), len(train_set[0]))
@@ -267,27 +263,27 @@ def train(model, train_set, validation_set, recipe, more_callbacks=()):
     strength = recipe.augment and min(0.95 + 0.05 * recipe.epochs, 1.2)
     stop_early = keras.callbacks.EarlyStopping
     best = stop_early("val_accuracy", patience=recipe.epochs, restore_best_weights=True)
-    patient = stop_early("val_loss", patience=recipe.patience or recipe.epochs)
-    callbacks = [best, patient, keras.callbacks.TerminateOnNaN(), *more_callbacks]
-    cross_entropy = keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing)
-    one_hot = np.eye(CLASSES, dtype=np.float32)
-    smoothed = (1 - recipe.label_smoothing) * one_hot + recipe.label_smoothing / CLASSES
-    lowest = cross_entropy(one_hot, smoothed)
-    set_precision(model, fastest_precision() if recipe.precision == "auto" else recipe.precision)
+    callbacks = [best, stop_early("val_loss", patience=recipe.patience or recipe.epochs),
+                 keras.callbacks.TerminateOnNaN(), *more_callbacks]
+    smoothing, one_hot = 0.1 if recipe.ours else 0.0, np.eye(CLASSES, dtype=np.float32)
+    cross_entropy = keras.losses.CategoricalCrossentropy(label_smoothing=smoothing)
+    lowest = cross_entropy(one_hot, (1 - smoothing) * one_hot + smoothing / CLASSES)
+    precision = fastest_precision() if recipe.precision == "auto" else recipe.precision
+    for layer in model.layers[:-1]:
+        layer.dtype_policy = "mixed_bfloat16" if precision == "bfloat16" else "float32"
     model.compile(
         make_optimizer(recipe, recipe.epochs * steps),
         lambda labels, probabilities: cross_entropy(labels, probabilities) - lowest,
         metrics=["accuracy"], steps_per_execution=min(20, steps),
         jit_compile=False)  # XLA makes this network two to three times slower on processors.
-    validation_images, validation_labels = validation_set
     status = 0
     try:
         with progress_on_standard_error() as verbose:
             model.fit(
                 training_batches(*train_set, batch_size, strength, recipe.seed),
                 steps_per_epoch=steps, epochs=recipe.epochs, callbacks=callbacks, verbose=verbose,
-                validation_data=(as_input(validation_images), one_hot[validation_labels]),
-                validation_batch_size=500, shuffle=False)  # training_batches has done it.
+                validation_data=(as_input(validation_set[0]), one_hot[validation_set[1]]),
+                validation_batch_size=500, shuffle=False)
     except (KeyboardInterrupt, SystemExit) as stop:
         if best.best_weights is None:
             raise
@@ -297,7 +293,8 @@ def train(model, train_set, validation_set, recipe, more_callbacks=()):
         raise InputError("training diverged: the loss is no longer finite; nothing is saved;"
                          " try a lower --learning-rate")
     model.set_weights(best.best_weights)
-    set_precision(model, "float32")
+    for layer in model.layers:
+        layer.dtype_policy = "float32"
     return history, status
 
 
@@ -308,7 +305,7 @@ def training_batches(images, labels, batch_size, strength, seed):
     from 0, and float32 one-hot labels (n, 10).
     """
     count = len(images)
-    images, labels = tf.constant(images[..., np.newaxis]), tf.constant(labels)
+    images, labels = tf.constant(images[..., None]), tf.constant(labels)
 
     def make_batch(step, chosen):
         batch = tf.cast(tf.gather(images, chosen), tf.float32) / 255
@@ -337,8 +334,7 @@ def distort(images, strength, seed):
     middle = (IMAGE_SHAPE[0] - 1) / 2
     x = middle - (a + b) * middle + 1.5 * right
     y = middle - (c + d) * middle + 1.5 * down
-    zero = tf.zeros_like(a)
-    matrix = tf.stack([a, b, x, c, d, y, zero, zero], axis=1)
+    matrix = tf.stack([a, b, x, c, d, y, 0 * a, 0 * a], axis=1)
     return keras.ops.image.affine_transform(images, matrix, fill_mode="constant")
 
 
@@ -347,31 +343,25 @@ def make_optimizer(recipe, steps):
 
     A one-cycle learning rate rises linearly over the first 15% of the steps
     and falls to zero along a cosine; its top can be far higher than a constant
-    one (Smith and Topin 2017, https://arxiv.org/abs/1708.07120). Raises
-    InputError if Keras has no such optimizer.
+    one (Smith and Topin 2017, https://arxiv.org/abs/1708.07120).
     """
-    try:
-        optimizer = keras.optimizers.get(recipe.optimizer)
-    except (KeyError, TypeError, ValueError) as error:
-        name = recipe.optimizer
-        raise InputError(f"--optimizer {name}: Keras has no optimizer of this name") from error
+    optimizer = keras.optimizers.get(recipe.optimizer)
     kind, settings = type(optimizer), optimizer.get_config()
     own_rate = settings["learning_rate"]
-    if recipe.learning_rate is not None:
-        settings["learning_rate"] = recipe.learning_rate
-    if recipe.one_cycle:
-        # The recipe fits a thousand steps, about the default run. In a longer
-        # one the rate is lower, the weights decay more slowly, and Adam,
-        # which by default remembers a thousand gradients, looks further back.
-        longer = max(1, steps / 1000)
-        highest = recipe.learning_rate or 10 * own_rate / math.sqrt(longer)
-        warm_up = math.ceil(0.15 * steps)
-        settings["learning_rate"] = keras.optimizers.schedules.CosineDecay(
-            highest / 25, max(1, steps - warm_up), warmup_target=highest, warmup_steps=warm_up)
-        settings["weight_decay"] = recipe.weight_decay / own_rate / math.sqrt(longer)
-        if "beta_2" in settings:
-            settings["beta_2"] = 1 - 0.05 / longer
-    return (orthogonalized(kind) if recipe.orthogonal else kind)(**settings)
+    if not recipe.ours:
+        return kind(**settings | {"learning_rate": recipe.learning_rate or own_rate})
+    # The recipe fits a thousand steps, about the default run. In a longer one
+    # the rate is lower, the weights decay more slowly, and Adam, which by
+    # default remembers a thousand gradients, looks further back.
+    longer = max(1, steps / 1000)
+    highest = recipe.learning_rate or 10 * own_rate / math.sqrt(longer)
+    warm_up = math.ceil(0.15 * steps)
+    settings["learning_rate"] = keras.optimizers.schedules.CosineDecay(
+        highest / 25, max(1, steps - warm_up), warmup_target=highest, warmup_steps=warm_up)
+    settings["weight_decay"] = 0.0004 / own_rate / math.sqrt(longer)
+    if "beta_2" in settings:
+        settings["beta_2"] = 1 - 0.05 / longer
+    return orthogonalized(kind)(**settings)
 
 
 def orthogonalized(optimizer):
@@ -403,23 +393,12 @@ def fastest_precision(cpu_description="/proc/cpuinfo"):
     """Find the precision in which this machine trains fastest, "bfloat16" or "float32".
 
     bfloat16 is faster only where the processor itself multiplies such matrices
-    (x86 with AMX or AVX512-BF16, GPUs of compute capability 8 or more).
+    (x86 with AMX or AVX512-BF16).
     """
-    gpus = tf.config.list_physical_devices("GPU")
-    if gpus:
-        details = tf.config.experimental.get_device_details(gpus[0])
-        capable = details.get("compute_capability", (0, 0)) >= (8, 0)
-    else:
-        file = Path(cpu_description)
-        flags = file.read_text(errors="replace").split() if file.is_file() else []
-        capable = "amx_bf16" in flags or "avx512_bf16" in flags
-    return "bfloat16" if capable else "float32"
-
-
-def set_precision(model, precision):
-    """Set the precision in which the hidden layers compute; their weights stay float32."""
-    for layer in model.layers[:-1]:
-        layer.dtype_policy = {"float32": "float32", "bfloat16": "mixed_bfloat16"}[precision]
+    file = Path(cpu_description)
+    flags = file.read_text(errors="replace") if file.is_file() else ""
+    capable = "amx_bf16" in flags or "avx512_bf16" in flags
+    return "bfloat16" if capable and not tf.config.list_physical_devices("GPU") else "float32"
 
 
 def calibrate(model, images, labels):
@@ -433,8 +412,8 @@ def calibrate(model, images, labels):
     probabilities = model.predict(as_input(images), batch_size=500, verbose=0)
     logits = np.log(np.maximum(probabilities, 1e-30))
     cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    temperatures = np.geomspace(0.2, 5, 161, dtype=np.float32)
-    temperature = min(temperatures, key=lambda t: cross_entropy(labels, logits / t))
+    temperature = min(np.geomspace(0.2, 5, 161, dtype=np.float32),
+                      key=lambda temperature: cross_entropy(labels, logits / temperature))
     output = model.layers[-1]
     output.set_weights([weights / temperature for weights in output.get_weights()])
 
@@ -462,8 +441,6 @@ def replaced_whole(path):
     partial = path.with_name(f".{os.getpid()}-{path.name}")
     try:
         yield partial
-        with open(partial, "rb+") as file:
-            os.fsync(file.fileno())
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
@@ -473,18 +450,12 @@ def check_writable(*paths):
     """Raise InputError if one of these files cannot be written after long work."""
     for path in map(Path, paths):
         folder = next(folder for folder in path.resolve().parents if folder.exists())
-        try:
-            if path.is_dir():
-                raise IsADirectoryError(None, "it is a folder")
-            tempfile.TemporaryFile(dir=folder).close()
-        except OSError as error:
-            raise InputError(f"{path}: cannot be written ({error.strerror})") from error
+        if path.is_dir() or not (folder.is_dir() and os.access(folder, os.W_OK)):
+            raise InputError(f"{path}: cannot be written; name another file or folder")
 
 
 def save_model(model, path):
     """Save the network as .keras or .h5, ready for `evaluate`; an error leaves an earlier file."""
-    # Keras warns that HDF5 is old; whoever asks for .h5 knows.
-    logging.getLogger("absl").setLevel(logging.ERROR)
     # Plain SGD has no state of its own, so the file holds the network alone.
     model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
     with replaced_whole(path) as partial:
@@ -494,22 +465,21 @@ def save_model(model, path):
 def plot_history(history, data, augment):
     """Plot accuracy and loss of both sets, from train's history; answers the figure."""
     training = "training, on distorted images" if augment else "training"
-    figure, axes = new_plot(10, 4, columns=2)
+    figure, axes = new_plot(10, 4, 1, 2)
     figure.suptitle(f"Training on {data}")
-    for axis, name in zip(axes, ("accuracy", "loss")):
+    for axis, name in zip(axes.flat, ("accuracy", "loss")):
         for key, label in ((name, training), (f"val_{name}", "validation")):
-            axis.plot(range(1, len(history[key]) + 1), history[key], "o-", ms=3, label=label)
-        axis.set(title=name.capitalize(), xlabel="epoch", ylabel=name)
+            axis.plot(range(1, len(history[key]) + 1), history[key], "o-", label=label)
+        axis.set(xlabel="epoch", ylabel=name)
         axis.xaxis.get_major_locator().set_params(integer=True)
-        axis.grid(alpha=0.3)
         axis.legend()
     return figure
 
 
-def new_plot(width, height, columns=1):
+def new_plot(width, height, rows=1, columns=1):
     """Make a figure, its size in inches, whose window fits a screen of 1366 x 768; and its axes."""
     dpi = min(100, 1300 / width, 620 / height)
-    return plt.subplots(1, columns, figsize=(width, height), dpi=dpi, layout="constrained")
+    return plt.subplots(rows, columns, squeeze=False, figsize=(width, height), dpi=dpi)
 
 
 def save_plot(figure, path, title):
@@ -529,32 +499,29 @@ def draw_digits(count, seed):
     Answers images, uint8 (count, 28, 28), 0 (ground) to 255 (ink), and labels, int64 (count,).
     """
     random = np.random.default_rng(seed)
-    chosen = random.integers(len(HANDWRITING), size=count)
-    images = np.empty((count, *IMAGE_SHAPE), np.uint8)
+    chosen, images = random.integers(len(HANDWRITING), size=count), []
     with progress_on_standard_error() as verbose:
-        bar = keras.utils.Progbar(count, verbose=verbose, unit_name="drawn digit")
-        for image, variant in zip(images, chosen):
-            image[:] = draw_strokes(HANDWRITING[variant], random)
+        bar = keras.utils.Progbar(count, verbose=verbose)
+        for variant in chosen:
+            images.append(draw_strokes(HANDWRITING[variant], random))
             bar.add(1)
-    return images, chosen * CLASSES // len(HANDWRITING)
+    return np.array(images), chosen * CLASSES // len(HANDWRITING)
 
 
 def draw_strokes(variant, random):
     """Draw a variant of HANDWRITING in a random hand; answers uint8 of shape (28, 28)."""
     stretch = np.exp(random.normal(0, 0.25, 2)) * (48, 64)
-    angle, slant = random.normal(0, 0.1), random.normal(0.15, 0.3)
-    lines = []
+    slant, lines = random.normal(0.15, 0.3), []
     for stroke in variant.split("/"):
-        points = np.array([point.split(",") for point in stroke.split()], float) / 100 - 0.5
+        points = np.array(stroke.replace(",", " ").split(), float).reshape(-1, 2) / 100 - 0.5
         points += random.normal(0, 0.055, points.shape) + random.normal(0, 0.05, 2)
-        points = points * stretch @ [[1, angle], [-angle - slant, 1]]
+        points = 112 + points * stretch @ [[1, 0], [-slant, 1]]
         # Cut corners are round (Chaikin, "An algorithm for high-speed curve generation", 1974).
         start, end = points[:-1], points[1:]
-        points = np.stack([0.75 * start + 0.25 * end, 0.25 * start + 0.75 * end], axis=1)
-        lines.append(np.rint(112 + points.reshape(-1, 2)).astype(np.int32))
-    pen = random.uniform(0.08, 0.3) * np.ptp(np.concatenate(lines), axis=0).max()
-    canvas = np.zeros((224, 224), np.uint8)
-    return fit(cv2.polylines(canvas, lines, False, 255, max(1, round(pen)), cv2.LINE_AA))
+        points = np.hstack([0.75 * start + 0.25 * end, 0.25 * start + 0.75 * end])
+        lines.append(points.reshape(-1, 2).astype(np.int32))
+    canvas, pen = np.zeros((224, 224), np.uint8), round(random.uniform(5, 20))
+    return fit(cv2.polylines(canvas, lines, False, 255, pen, cv2.LINE_AA))
 
 
 # How people write each digit, four variants each from 0 to 9: strokes (after a
@@ -607,13 +574,6 @@ HANDWRITING = [
 # ---------------------------------------------------------------- the command line
 
 
-def model_path(text):
-    """Check for argparse that a path names a file format for models."""
-    if Path(text).suffix not in (".keras", ".h5"):
-        raise argparse.ArgumentTypeError(f"{text}: the name must end in .keras or .h5")
-    return text
-
-
 def make_parser(description):
     """Make an argparse parser with the options that both scripts have, and one-line errors."""
     parser = argparse.ArgumentParser(description=description)
@@ -631,7 +591,7 @@ def parse_arguments():
     """Parse the command line of train_model.py; answers the arguments and a Recipe."""
     parser = make_parser("Train a network to classify handwritten digits, and save it.")
     parser.add_argument(
-        "--output", metavar="FILE", type=model_path, default=MODEL_FILE,
+        "--output", metavar="FILE", default=MODEL_FILE,
         help="where to save the network, .keras or .h5 (default: %(default)s)")
     parser.add_argument(
         "--architecture", choices=ARCHITECTURES, default="5x5",
@@ -640,41 +600,32 @@ def parse_arguments():
         "--recipe", choices=["ours", "published"], default="ours",
         help="how to train it: ours, or as those did who published the network;"
         " the options below win over it (default: %(default)s)")
-    options = [field for field in dataclasses.fields(Recipe) if field.metadata]
-    for field in options:
-        settings = {"default": argparse.SUPPRESS, **field.metadata}
-        if bounds := settings.pop("bounds"):
-            settings |= {"type": type(bounds[0]), "metavar": "N"}
-        if field.default not in (None, True):
-            settings["help"] += f" (default: {field.default})"
-        parser.add_argument("--" + field.name.replace("_", "-"), **settings)
+    for field in dataclasses.fields(Recipe):
+        if field.metadata:
+            parser.add_argument("--" + field.name.replace("_", "-"), **field.metadata)
     arguments = parser.parse_args()
+    if not arguments.output.endswith((".keras", ".h5")):
+        parser.error("argument --output: the name must end in .keras or .h5")
     given = {name: value for name, value in vars(arguments).items() if hasattr(Recipe, name)}
-    for field in options:
-        bounds = field.metadata["bounds"]
-        if bounds and field.name in given and not bounds[0] <= given[field.name] <= bounds[1]:
-            name = field.name.replace("_", "-")
-            parser.error(f"argument --{name}: not from {bounds[0]} to {bounds[1]}")
-    published = arguments.recipe == "published"
-    recipe = PUBLISHED_RECIPES[arguments.architecture] if published else Recipe()
+    ours = arguments.recipe == "ours"
+    recipe = Recipe() if ours else PUBLISHED_RECIPES[arguments.architecture]
     return arguments, dataclasses.replace(recipe, **given)
 
 
 def print_error(message, kind="error"):
     """Print an error or a warning as one line on standard error."""
-    line = f"{Path(sys.argv[0]).name}: {kind}: {message}"
-    print(" ".join(line.split()), file=sys.stderr)
+    print(f"{Path(sys.argv[0]).name}: {kind}:", *f"{message}".split(), file=sys.stderr)
 
 
 @contextlib.contextmanager
 def run_as_script():
     """Run a script's main: what a user can put right or wants ends it with one line."""
-    # A path or a bar may have characters that the terminal does not know.
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(TERMINATED))
+    # A path may have characters that the terminal does not know.
+    sys.stdout.reconfigure(errors="backslashreplace")
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     socket.setdefaulttimeout(10)  # seconds without a byte of a download
     warnings.simplefilter("ignore")  # What users should know, the scripts say themselves.
+    logging.disable()
     status = 1
     try:
         yield
@@ -692,32 +643,37 @@ def run_as_script():
     sys.exit(status)
 
 
+def print_statistics(model, data, history, sets, seconds):
+    """Print what the training came to; the sets are the one for training and the other."""
+    print("Training statistics")
+    print(f"  data                 {data}")
+    print(f"  epochs               {len(history['val_loss'])}")
+    for name, (images, labels) in zip(("training", "validation"), sets):
+        loss, accuracy = model.evaluate(as_input(images), labels, batch_size=500, verbose=0)
+        print(f"  {name + ' accuracy':<20} {accuracy:.2%} (loss {loss:.4f})")
+    print(f"  validation images    {len(images):,}")
+    print(f"  time                 {seconds:.1f} s")
+
+
 def main():
     arguments, recipe = parse_arguments()
     images, labels, data = load_digits(arguments.data, "train")
-    train_set, validation_set = split(images, labels, recipe.validation_split)
+    sets = split(images, labels, recipe.validation_split)
     curves = Path(arguments.plots, "training_curves.png")
     check_writable(arguments.output, curves)
     keras.utils.set_random_seed(recipe.seed)
     model = build_model(arguments.architecture, data)
     model.summary(print_fn=print)
     start = time.perf_counter()
-    history, status = train(model, train_set, validation_set, recipe)
-    if recipe.calibrate:
-        calibrate(model, *validation_set)
+    history, status = train(model, *sets, recipe)
+    if recipe.ours:
+        calibrate(model, *sets[1])
     seconds = time.perf_counter() - start
     save_model(model, arguments.output)
     if status:
         print_error(f"stopped; the best epoch's network is saved as {arguments.output}", "warning")
         sys.exit(status)
-    print("Training statistics")
-    print(f"  data                 {data}")
-    print(f"  epochs               {len(history['val_loss'])}")
-    for name, digits in (("training", train_set), ("validation", validation_set)):
-        loss, accuracy = model.evaluate(as_input(digits[0]), digits[1], batch_size=500, verbose=0)
-        print(f"  {name + ' accuracy':<20} {accuracy:.2%} (loss {loss:.4f})")
-    print(f"  validation images    {len(validation_set[0]):,}")
-    print(f"  time                 {seconds:.1f} s")
+    print_statistics(model, data, history, sets, seconds)
     print(f"  network saved as     {arguments.output}")
     save_plot(plot_history(history, data, recipe.augment), curves, "Training curves")
     plt.show()

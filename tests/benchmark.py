@@ -3,22 +3,17 @@
     python tests/benchmark.py --data mnist.npz
 
 Every way trains the 5x5 network on the same images, in turn, for several
-rounds: this project's, by default and for 1 epoch; the way of the tutorials
-(Keras's fit, Adam, batches of 32, float32); and PyTorch at its best, where it
-is installed (channels last, bfloat16, fused Adam, batches of 128). Printed
-are the medians of the time of an epoch without its validation, and of the
-time until the network first reaches 98.82% of the validation images.
+rounds: this project's, by default and for 1 epoch, and the way of the tutorials
+(Keras's fit, Adam, batches of 32, float32). Printed are the medians of the
+time of an epoch without its validation, and of the time until the network
+first reaches 98.82% of the validation images.
 """
 
 import argparse
-import functools
-import importlib.util
 import statistics
 import sys
 import time
 from pathlib import Path
-
-import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -30,13 +25,11 @@ MOST_EPOCHS = 12
 
 
 class Clock(keras.callbacks.Callback):
-    """Measure each epoch without its validation, and the time to the target; may stop there."""
+    """Measure each epoch without its validation, and the time to the target."""
 
-    def __init__(self, stops=False):
+    def __init__(self):
         super().__init__()
-        self.stops = stops
-        self.epochs, self.to_target = [], None
-        self.start = time.perf_counter()
+        self.epochs, self.to_target, self.start = [], None, time.perf_counter()
 
     def on_epoch_begin(self, epoch, logs=None):
         self.begin = time.perf_counter()
@@ -47,77 +40,23 @@ class Clock(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs):
         if self.to_target is None and logs["val_accuracy"] >= TARGET:
             self.to_target = time.perf_counter() - self.start
-        if self.stops and self.to_target is not None and epoch >= 2:
-            self.model.stop_training = True
 
 
-def time_ours(train_set, validation_set, seed, epochs=5):
-    """Train as train_model.py does, by default for 5 epochs; answers a Clock."""
-    keras.utils.set_random_seed(seed)
-    clock = Clock()
+def train_ours(train_set, validation_set, seed, clock, epochs=5):
     recipe = train_model.Recipe(epochs=epochs, seed=seed)
     train_model.train(train_model.build_model(), train_set, validation_set, recipe, [clock])
-    return clock
 
 
-def time_tutorials(train_set, validation_set, seed):
-    """Train as the tutorials do; answers a Clock."""
-    keras.utils.set_random_seed(seed)
-    train_set, validation_set = (
-        (train_model.as_input(images), labels) for images, labels in (train_set, validation_set)
-    )
-    clock = Clock(stops=True)
+def train_for_one_epoch(*arguments):
+    train_ours(*arguments, epochs=1)
+
+
+def train_as_tutorials_do(train_set, validation_set, seed, clock):
+    (images, labels), (others, true) = train_set, validation_set
     model = train_model.build_model()
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    settings = {"batch_size": 32, "epochs": MOST_EPOCHS, "verbose": 0}
-    settings["validation_data"] = validation_set
-    model.fit(*train_set, callbacks=[clock], **settings)
-    return clock
-
-
-def time_pytorch(train_set, validation_set, seed):
-    """Train the same network in PyTorch; answers what a Clock holds."""
-    import torch
-    from torch import nn
-
-    torch.manual_seed(seed)
-    clock = argparse.Namespace(epochs=[], to_target=None, start=time.perf_counter())
-    network = nn.Sequential(
-        *(nn.Conv2d(1, 32, 5), nn.ReLU(), nn.MaxPool2d(2)),
-        *(nn.Conv2d(32, 32, 5), nn.ReLU(), nn.MaxPool2d(2)),
-        *(nn.Flatten(), nn.Linear(512, 128), nn.ReLU(), nn.Linear(128, 10)),
-    ).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.Adam(network.parameters(), fused=True)
-    cross_entropy = nn.CrossEntropyLoss()
-    precision = train_model.fastest_precision() == "bfloat16"
-
-    def on_device(images, labels):
-        images = torch.from_numpy(images[:, np.newaxis].astype(np.float32) / 255)
-        return images.contiguous(memory_format=torch.channels_last), torch.from_numpy(labels)
-
-    images, labels = on_device(*train_set)
-    validation_images, validation_labels = on_device(*validation_set)
-    for epoch in range(MOST_EPOCHS):
-        begin = time.perf_counter()
-        for chosen in torch.randperm(len(images)).split(128):
-            with torch.autocast("cpu", torch.bfloat16, enabled=precision):
-                loss = cross_entropy(network(images[chosen]), labels[chosen])
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-        clock.epochs.append(time.perf_counter() - begin)
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=precision):
-            answers = torch.cat([network(part).argmax(1) for part in validation_images.split(500)])
-        if (answers == validation_labels).float().mean() >= TARGET and clock.to_target is None:
-            clock.to_target = time.perf_counter() - clock.start
-        if clock.to_target is not None and epoch >= 2:
-            break
-    return clock
-
-
-def median(seconds):
-    """Format the median of some times; None where one was never reached."""
-    return "not reached" if None in seconds else f"{statistics.median(seconds):.2f} s"
+    model.fit(train_model.as_input(images), labels, 32, MOST_EPOCHS, 0, [clock],
+              validation_data=(train_model.as_input(others), true))
 
 
 def main():
@@ -127,18 +66,21 @@ def main():
     arguments = parser.parse_args()
     images, labels, _ = train_model.load_digits(arguments.data, "train")
     sets = train_model.split(images, labels, 0.2)
-    one_epoch = functools.partial(time_ours, epochs=1)
-    ways = {"this project": time_ours, "this project, 1 epoch": one_epoch}
-    ways["the tutorials' way"] = time_tutorials
-    if importlib.util.find_spec("torch"):
-        ways["PyTorch"] = time_pytorch
-    seeds = range(arguments.rounds)
-    clocks = [{way: run(*sets, seed) for way, run in ways.items()} for seed in seeds]
+    ways = {"this project": train_ours, "this project, 1 epoch": train_for_one_epoch,
+            "the tutorials' way": train_as_tutorials_do}
+    clocks = {way: [] for way in ways}
+    for seed in range(arguments.rounds):
+        for way, train in ways.items():
+            keras.utils.set_random_seed(seed)
+            clocks[way].append(Clock())
+            train(*sets, seed, clocks[way][-1])
     print(f"{'way':<23}{'an epoch':<15}until {TARGET:.2%}")
-    for way in ways:
+    for way, runs in clocks.items():
         # The first epoch of a run pays for building the graph.
-        epochs = [statistics.median(row[way].epochs[1:] or row[way].epochs) for row in clocks]
-        print(f"{way:<23}{median(epochs):<15}{median([row[way].to_target for row in clocks])}")
+        epoch = statistics.median(statistics.median(run.epochs[1:] or run.epochs) for run in runs)
+        reached = [run.to_target for run in runs]
+        until = "not reached" if None in reached else f"{statistics.median(reached):.2f} s"
+        print(f"{way:<23}{f'{epoch:.2f} s':<15}{until}")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import logging
 import os
 import re
 import signal
@@ -28,13 +29,13 @@ PIPES = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-
 
 
 def start(script, *arguments, cwd, **environment):
-    """Start one of the two scripts as a user does; answers the Popen, its output in text."""
-    command = [sys.executable, "-u", str(PROJECT / script), *map(str, arguments)]
+    """Start a script as a user does; answers the Popen."""
+    command = [sys.executable, "-u", PROJECT / script, *map(str, arguments)]
     return subprocess.Popen(command, cwd=cwd, env=os.environ | environment, **PIPES)
 
 
 def run_script(script, *arguments, cwd, **environment):
-    """Run one of the two scripts as a user does; answers what it printed; it must end well."""
+    """Run a script as a user does, to a good end; answers what it printed."""
     process = start(script, *arguments, cwd=cwd, **environment)
     out, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
@@ -42,23 +43,22 @@ def run_script(script, *arguments, cwd, **environment):
 
 
 def run_main(script, *arguments, cwd, status=0):
-    """Run a script in this process, which saves its start; answers what run_script does."""
+    """Run a script in this process, which saves its start; answers what it printed."""
     main = {TRAIN: train_model.main, PREDICT: predict_model.main}[script]
     out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
-    ended = 0
-    with pytest.MonkeyPatch.context() as patch:
+    with (pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out),
+          contextlib.redirect_stderr(err), pytest.raises(SystemExit) as end):
         patch.chdir(cwd)
         patch.setattr(sys, "argv", [script, *map(str, arguments)])
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            try:
-                with train_model.run_as_script():
-                    main()
-            except SystemExit as end:
-                ended = end.code or 0
-            finally:
-                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        try:
+            with train_model.run_as_script():
+                main()
+            sys.exit(0)
+        finally:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            logging.disable(logging.NOTSET)
     out, err = (stream.buffer.getvalue().decode() for stream in (out, err))
-    assert ended == status, (arguments, err)
+    assert int(end.value.code or 0) == status, (arguments, err)
     return SimpleNamespace(stdout=out, stderr=err)
 
 
@@ -68,7 +68,7 @@ def accuracy_in(text):
 
 
 def files_in(folder):
-    """Answer the name of every file and folder below a folder, and the content of the files."""
+    """Answer the paths of all files and folders below a folder, and the content of the files."""
     return {str(path.relative_to(folder)): path.is_file() and path.read_bytes()
             for path in folder.rglob("*")}
 
@@ -89,22 +89,20 @@ def close_figures():
 
 @pytest.fixture(scope="session")
 def small_data(tmp_path_factory):
-    """Path of a small `.npz` file in the layout of Keras's mnist.npz."""
+    """Path of a small file laid out as Keras's mnist.npz."""
     path = tmp_path_factory.mktemp("dïgits 数字") / "small.npz"
-    x_train, y_train = train_model.draw_digits(1500, seed=1)
-    x_test, y_test = train_model.draw_digits(300, seed=2)
-    np.savez_compressed(path, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
+    (images, labels), (more, others) = map(train_model.draw_digits, (1500, 300), (1, 2))
+    np.savez_compressed(path, x_train=images, y_train=labels, x_test=more, y_test=others)
     return path
 
 
 @pytest.fixture(scope="session")
 def trained(small_data, tmp_path_factory):
-    """A network that train_model.py made in odd surroundings, and what it printed."""
-    folder = tmp_path_factory.mktemp("träined")
-    odd = {"HOME": str(folder.with_name("nowhere")), "COLUMNS": "40", "PYTHONIOENCODING": "ascii"}
-    odd |= {"DISPLAY": "", "MPLBACKEND": ""}
-    arguments = ["--data", small_data, "--batch-size", 32, "--output", "nét.keras"]
-    return folder / "nét.keras", run_script(TRAIN, *arguments, cwd=folder, **odd)
+    """Path of a network that train_model.py made in odd surroundings, and what it printed."""
+    path = tmp_path_factory.mktemp("träined") / "nét.keras"
+    odd = {"HOME": "/proc/none", "COLUMNS": "40", "PYTHONIOENCODING": "ascii", "MPLBACKEND": ""}
+    options = "--data", small_data, "--batch-size", 32, "--output", path.name
+    return path, run_script(TRAIN, *options, cwd=path.parent, **odd, DISPLAY="")
 
 
 @pytest.fixture
@@ -114,7 +112,7 @@ def model(trained):
 
 @pytest.fixture(scope="session")
 def mnist():
-    """Path of the real MNIST; tests that need it skip where there is none."""
+    """Path of the real MNIST; tests that need it are skipped where there is none."""
     path = Path(os.environ.get("MNIST_NPZ", PROJECT.parent / "shared" / "mnist.npz"))
     if not path.is_file():
         pytest.skip(f"needs the real MNIST: {path} is missing (MNIST_NPZ names another file)")

@@ -1,6 +1,5 @@
 """What a user can get wrong: one line on standard error, status 1 or 2, nothing changed."""
 
-import io
 import os
 import zipfile
 
@@ -21,20 +20,10 @@ class Bomb:
         return exec, ("open('exploded', 'w')",)
 
 
-def write_npz(path, count, megabytes):
-    """Write an `.npz` whose arrays say that they hold so many images, and hold so many MB."""
-    header = io.BytesIO()
-    shape = {"descr": "|u1", "fortran_order": False, "shape": (count, 28, 28)}
-    np.lib.format.write_array_header_1_0(header, shape)
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in ("x_train.npy", "y_train.npy"):
-            archive.writestr(name, header.getvalue() + bytes(megabytes * 2**20))
-
-
 def save_arrays(path, **changes):
     """Write an `.npz` file that is right but for the changes; None leaves an array out."""
-    images = np.random.default_rng(0).integers(0, 256, (1000, 28, 28), np.uint8)
-    labels = np.arange(1000) % 10
+    images, labels = np.random.default_rng(0).bytes(100 * 28 * 28), np.arange(100) % 10
+    images = np.frombuffer(images, np.uint8).reshape(100, 28, 28)
     arrays = {"x_train": images, "y_train": labels, "x_test": images, "y_test": labels} | changes
     np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
 
@@ -43,38 +32,38 @@ def save_arrays(path, **changes):
 def bad_files(tmp_path_factory):
     """Folder with the files that the table below names."""
     folder = tmp_path_factory.mktemp("bad")
-    save_arrays(folder / "good.npz")
-    (folder / "cut.npz").write_bytes((folder / "good.npz").read_bytes()[:400_000])
-    (folder / "text.npz").write_text("not an archive")
+    for name, changes in {
+        "good": {}, "shape": {"x_train": np.zeros((100, 32, 32), np.uint8)},
+        "type": {"x_train": np.zeros((100, 28, 28))}, "lengths": {"y_train": np.arange(99) % 10},
+        "fractions": {"y_train": np.arange(100) / 100},
+        "nothing": {"x_train": np.zeros((0, 28, 28), np.uint8), "y_train": np.zeros(0, int)},
+        "pickled": {"y_train": np.array([Bomb()] * 100)}, "missing": {"x_train": None},
+        "labels": {"y_train": np.full(100, 10), "y_test": np.full(100, -1)},
+    }.items():
+        save_arrays(folder / f"{name}.npz", **changes)
     (folder / "empty.npz").touch()
-    save_arrays(folder / "shape.npz", x_train=np.zeros((1000, 32, 32), np.uint8))
-    save_arrays(folder / "type.npz", x_train=np.zeros((1000, 28, 28)))
-    save_arrays(folder / "lengths.npz", y_train=np.arange(999) % 10)
-    save_arrays(folder / "fractions.npz", y_train=np.arange(1000) / 1000)
-    nothing = {"x_train": np.zeros((0, 28, 28), np.uint8), "y_train": np.zeros(0, int)}
-    save_arrays(folder / "nothing.npz", **nothing)
-    save_arrays(folder / "pickled.npz", y_train=np.array([Bomb()] * 1000))
-    save_arrays(folder / "missing.npz", x_train=None, x_test=None)
-    save_arrays(folder / "labels.npz", y_train=np.full(1000, 10), y_test=np.full(1000, -1))
-    with open(folder / "array.npz", "wb") as file:
-        np.save(file, np.zeros(5))
-    write_npz(folder / "bomb.npz", 2**29 // 784, 513)
-    write_npz(folder / "header.npz", 10**18, 0)
-    image = keras.Input((28, 28, 1))
+    np.save(folder / "array.npy", np.zeros(5))
+    for name, count, size in (("bomb", 2**28 // 784, 2**28), ("header", 10**18, 0)):
+        shape = {"descr": "|u1", "fortran_order": False, "shape": (count, 28, 28)}
+        with zipfile.ZipFile(folder / f"{name}.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+            with archive.open("x_train.npy", "w") as file:
+                np.lib.format.write_array_header_1_0(file, shape)
+                file.write(bytes(size))
+    image, flat = keras.Input((28, 28, 1)), keras.layers.Flatten()
     keras.Sequential([keras.Input((4,)), keras.layers.Dense(10)]).save(folder / "shape.keras")
-    keras.Sequential([image, keras.layers.Flatten()]).save(folder / "outputs.keras")
+    keras.Sequential([image, flat]).save(folder / "outputs.keras")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)  # Keras calls the function once to find its shape.
         explode = keras.layers.Lambda(lambda x: open("exploded", "w") and x)
-        model = keras.Sequential([image, keras.layers.Flatten(), explode, keras.layers.Dense(10)])
+        model = keras.Sequential([image, flat, explode, keras.layers.Dense(10)])
         for suffix in ("keras", "h5"):
             model.save(f"lambda.{suffix}")
+            train_model.build_model().save(f"good.{suffix}")
     (folder / "exploded").unlink()
-    for suffix in ("keras", "h5"):
-        train_model.build_model().save(folder / f"good.{suffix}")
+    for suffix in ("keras", "h5", "npz"):
         good = (folder / f"good.{suffix}").read_bytes()
         (folder / f"cut.{suffix}").write_bytes(good[: len(good) // 2])
-        (folder / f"text.{suffix}").write_text("not a model")
+        (folder / f"text.{suffix}").write_text("not what\nit is called\n")
     (folder / "folder.keras").mkdir()
     os.mkfifo(folder / "pipe.png")
     (folder / "file").write_text("a file, not a folder")
@@ -87,45 +76,45 @@ def bad_files(tmp_path_factory):
 # data or network goes with those that have none of their own.
 BAD = """
 train 1 --data none.npz: none.npz: not a data set of digits: No such file
-train 1 --data missing.npz: missing.npz: not a data set of digits: "There is no item named 'x_train
+train 1 --data missing.npz: missing.npz: not a data set of digits: 'x_train
 train 1 --data bomb.npz: bomb.npz: not a data set of digits: its arrays are too large
 train 1 --data .: .: not a data set
 train 1 --data=: No such file
-train 1 --output /proc/a.keras: /proc/a.keras
-train 1 --output folder.keras: folder.keras: cannot be written (it is a folder
-train 1 --output file/a.keras: file/a.keras
-train 1 --plots file: file
+train 1 --output folder.keras: folder.keras: cannot be written; name another
+train 1 --output file/a.keras: file/a.keras: cannot be written
+train 1 --plots file: file/training_curves.png: cannot be written
 train 1 --validation-split 0.9999: --validation-split
 train 1 --learning-rate 1e12 --epochs 1: --learning-rate
-train 1 --optimizer gradient: gradient
 predict 1 --data text.npz: text.npz
 predict 1 --data empty.npz: empty.npz
 predict 1 --data labels.npz: labels.npz
 predict 1 --data good.npz --plots file: file
-predict 1 none.png: none.png: No such file
-predict 1 text.npz: text.npz: not an image
-predict 1 pipe.png: pipe.png: not a file
-predict 1 folder.keras: there is no image in this folder
-predict 1 file --labels text.npz: text.npz
-predict 1 file --labels good.keras: good.keras
+predict 1 none.png: none.png: no such file, nor a folder with images
+predict 1 text.npz: text.npz: not an image that can be read (
+predict 1 pipe.png: pipe.png: no such file
+predict 1 folder.keras: no such file, nor a folder with images
+predict 1 file --labels text.npz: text.npz: not CSV with the columns file and label
+predict 1 file --labels good.keras: good.keras: not CSV
 predict 1 file --labels label.csv: label.csv: line 2
 predict 1 file --csv folder.keras: folder.keras
 predict 2 --data good.npz file: --data
 predict 2 --csv a.csv: --csv
 predict 2 --labels a.csv: --labels
-train 2 --epochs 0: argument --epochs: not from 1 to 1000000 (see
-train 2 --epochs many: argument --epochs: invalid int value: 'many'
+train 2 --epochs 0: argument --epochs: 0 is not from 1 to 1000000 (see
+train 2 --epochs many: argument --epochs: invalid number value: 'many'
 """
-NO_DATA = "cut labels shape type lengths fractions nothing pickled array header"
+NO_DATA = """cut.npz labels.npz shape.npz type.npz lengths.npz fractions.npz nothing.npz
+pickled.npz header.npz array.npy"""
 NO_MODELS = """none.keras shape.keras cut.keras text.keras folder.keras outputs.keras lambda.keras
 lambda.h5 cut.h5"""
 NO_OPTIONS = """--output network.txt,--epochs 1000001,--epochs 1.5,--batch-size -1,--nonsense
 ,--batch-size 0,--learning-rate nan,--learning-rate inf,--learning-rate -0.1,--learning-rate 0
 ,--validation-split 2,--validation-split -0.1,--seed -1,--seed 4294967296,--precision float16
-,--patience 0,--architecture 7x7,--recipe mine,stray,--epochs 1000000000000000000000000000000"""
+,--patience 0,--architecture 7x7,--recipe mine,stray,--epochs 1000000000000000000000000000000
+,--optimizer gradient,--output keras"""
 LINES = [
     *BAD.strip().splitlines(),
-    *(f"train 1 --data {name}.npz: {name}.npz: not a data set" for name in NO_DATA.split()),
+    *(f"train 1 --data {name}: {name}: not a data set" for name in NO_DATA.split()),
     *(f"predict 1 --model {name}: {name}: " for name in NO_MODELS.split()),
     *(f"train 2 {text}: {text.split()[0]}" for text in NO_OPTIONS.replace("\n", "").split(",")),
 ]
@@ -153,33 +142,25 @@ def test_help(tmp_path):
         assert ("--csv" in run.stdout) == (script == PREDICT) != ("--no-augment" in run.stdout)
 
 
-def damaged(content, random):
-    """Answer a copy of some bytes with some changed, cut out, or the end missing."""
-    start = random.integers(len(content))
-    size = random.choice([1, 200, len(content)])
-    return content[:start] + random.bytes(random.integers(20)) + content[start + size :]
-
-
-def read_image(path):
-    predict_model.read_digit(predict_model.open_image(path))
-
-
-def test_randomly_damaged_files_are_refused_or_read(model, tmp_path):
+def test_randomly_damaged_files_are_refused_or_read(bad_files, tmp_path):
     random = np.random.default_rng(0)
-    save_arrays(tmp_path / "good.npz")
     image = Image.fromarray(train_model.draw_digits(1, seed=0)[0][0]).resize((90, 90))
-    readers = dict.fromkeys((".png", ".jpg", ".gif", ".tif", ".bmp"), (30, read_image))
-    for suffix in readers:
+    readers = {
+        ".npz": lambda path: train_model.load_digits(path, "train"),
+        ".keras": predict_model.load_model, ".h5": predict_model.load_model}
+    pictures = dict.fromkeys(
+        (".png", ".jpg", ".gif", ".tif", ".bmp"),
+        lambda path: predict_model.read_digit(predict_model.open_image(path)))
+    for suffix in pictures:
         image.save(tmp_path / f"good{suffix}")
-    readers[".npz"] = 70, lambda path: train_model.load_digits(path, "train")
-    for suffix in (".keras", ".h5"):
-        train_model.save_model(model, tmp_path / f"good{suffix}")
-        readers[suffix] = 40, predict_model.load_model
-    for suffix, (count, reader) in readers.items():
-        good = (tmp_path / f"good{suffix}").read_bytes()
+    for suffix, reader in (readers | pictures).items():
+        folder = tmp_path if suffix in pictures else bad_files
+        good = (folder / f"good{suffix}").read_bytes()
         path, refused = tmp_path / f"damaged{suffix}", 0
-        for _ in range(count):
-            path.write_bytes(damaged(good, random))
+        for _ in range(30):
+            start, size = random.integers(len(good)), random.choice([1, 200, len(good)])
+            noise = random.bytes(random.integers(20))
+            path.write_bytes(good[:start] + noise + good[start + size :])
             try:
                 reader(path)
             except train_model.InputError as error:
