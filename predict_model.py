@@ -125,8 +125,10 @@ def find_drawn(grey, doubtful):
     if mark is None or cv2.mean(mark.ink, mark.mask)[0] - mean < max(10, 4 * deviation):
         return None
     crossed = abs(border - ground) > level  # by ink, if in a few places
-    clear = crossed.mean() < 0.25 and np.diff(crossed).sum() < 14 and mark.share > 0.9
-    if doubtful or clear and stroke_width(mark) < 0.25 * max(mark.mask.shape):
+    if doubtful or (
+        crossed.mean() < 0.25 and np.diff(crossed).sum() < 14 and mark.share > 0.9
+        and stroke_width(mark) < 0.25 * max(mark.mask.shape)
+    ):
         return mark
     return None
 

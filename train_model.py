@@ -520,7 +520,7 @@ def draw_strokes(variant, random):
         start, end = points[:-1], points[1:]
         points = np.hstack([0.75 * start + 0.25 * end, 0.25 * start + 0.75 * end])
         lines.append(points.reshape(-1, 2).astype(np.int32))
-    canvas, pen = np.zeros((224, 224), np.uint8), round(random.uniform(5, 20))
+    canvas, pen = np.zeros((224, 224), np.uint8), round(random.uniform(4, 17))
     return fit(cv2.polylines(canvas, lines, False, 255, pen, cv2.LINE_AA))
 
 

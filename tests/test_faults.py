@@ -108,8 +108,8 @@ def whole_or_old(folder):
 
 
 def test_interrupts_keep_the_best_network_if_there_is_one(small_data, tmp_path_factory):
-    cases = [(signal.SIGINT, 130, "Epoch 3/", ["--epochs=9999"]),
-             (signal.SIGTERM, 143, "Epoch 1/", ["--epochs=2", "--batch-size=1"])]
+    cases = [(signal.SIGTERM, 143, "Epoch 1/", ["--epochs=2", "--batch-size=1"]),
+             (signal.SIGINT, 130, "Epoch 3/", ["--epochs=9999"])]  # It waits for the first.
     folders = [tmp_path_factory.mktemp("stop") for _ in cases]
     for folder in folders:
         (folder / NETWORK).write_bytes(OLD[NETWORK])
