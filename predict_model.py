@@ -50,8 +50,8 @@ def open_image(path):
         ImageOps.exif_transpose(image, in_place=True)
     # A damaged file can raise nearly anything in Pillow's many decoders.
     except Exception as error:
-        reason = getattr(error, "strerror", None) or f"not an image that can be read ({error})"
-        raise InputError(reason) from error
+        reason = f"not an image that can be read ({error})"
+        raise InputError(getattr(error, "strerror", None) or reason) from error
     return image
 
 
@@ -140,8 +140,7 @@ def marks(ink, level):
     twenty-fifth of its ink; but not another mark as high beside it, nor what
     reaches the sides of the picture: paper, desk and pens, which rank lower.
     """
-    mask = np.uint8(ink > level)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, ltype=cv2.CV_16U)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(np.uint8(ink > level))
     start, size, area = stats[:, :2], stats[:, 2:4], stats[:, 4]
     area[0] = 0  # the ground
     end, longer = start + size, size.max(axis=1)
@@ -400,9 +399,10 @@ def read_images(model, paths, problems):
 
     For a folder with images below it they are read in its place, sorted.
     """
-    endings = Image.registered_extensions()
+    endings = tuple(Image.registered_extensions())
     files = (file for path in paths for file in sorted(
-        str(file) for file in Path(path).rglob("*") if file.suffix.lower() in endings) or [path])
+        os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names
+        if name.lower().endswith(endings)) or [path])
     while batch := list(itertools.islice(files, AT_A_TIME)):
         found = []
         for path in batch:

@@ -92,9 +92,8 @@ def option(default, meaning, low=1, high=10**6, **settings):
 
     if default not in (None, True):
         meaning += f" (default: {default})"
-    settings = settings or {"type": number}
     return dataclasses.field(default=default, metadata={
-        "help": meaning, "default": argparse.SUPPRESS, **settings})
+        "help": meaning, "default": argparse.SUPPRESS, **(settings or {"type": number})})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,8 +104,8 @@ class Recipe:
     batch_size: int | None = option(
         None, "images a step (default: 64 for each epoch, at most 256)")
     optimizer: str = option("adam", "Keras's optimizer", choices=[
-        "adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "ftrl", "lamb", "lion",
-        "nadam", "rmsprop", "sgd"])
+        "adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "ftrl", "lion", "nadam",
+        "rmsprop", "sgd"])
     learning_rate: float | None = option(
         None, "highest rate (default: ten times the optimizer's own, 0.01 for adam)", 1e-12, 1e12)
     augment: bool = option(
@@ -478,8 +477,8 @@ def plot_history(history, data, augment):
 
 def new_plot(width, height, rows=1, columns=1):
     """Make a figure, its size in inches, whose window fits a screen of 1366 x 768; and its axes."""
-    dpi = min(100, 1300 / width, 620 / height)
-    return plt.subplots(rows, columns, squeeze=False, figsize=(width, height), dpi=dpi)
+    return plt.subplots(rows, columns, squeeze=False, figsize=(width, height),
+                        dpi=min(100, 1300 / width, 620 / height))
 
 
 def save_plot(figure, path, title):
@@ -607,8 +606,7 @@ def parse_arguments():
     if not arguments.output.endswith((".keras", ".h5")):
         parser.error("argument --output: the name must end in .keras or .h5")
     given = {name: value for name, value in vars(arguments).items() if hasattr(Recipe, name)}
-    ours = arguments.recipe == "ours"
-    recipe = Recipe() if ours else PUBLISHED_RECIPES[arguments.architecture]
+    recipe = Recipe() if arguments.recipe == "ours" else PUBLISHED_RECIPES[arguments.architecture]
     return arguments, dataclasses.replace(recipe, **given)
 
 

@@ -91,6 +91,7 @@ predict 1 --data labels.npz: labels.npz
 predict 1 --data good.npz --plots file: file
 predict 1 none.png: none.png: no such file, nor a folder with images
 predict 1 text.npz: text.npz: not an image that can be read (
+predict 1 : : no such file, nor a folder with images
 predict 1 pipe.png: pipe.png: no such file
 predict 1 folder.keras: no such file, nor a folder with images
 predict 1 file --labels text.npz: text.npz: not CSV with the columns file and label

@@ -244,6 +244,8 @@ def test_ours_is_another_way_than_plain_keras():
     assert type(plain.optimizer) is keras.optimizers.Adam
     default = keras.optimizers.Adam(name=plain.optimizer.name)
     assert plain.optimizer.get_config() == default.get_config()
+    for name in Recipe.__dataclass_fields__["optimizer"].metadata["choices"]:
+        assert train_model.make_optimizer(Recipe(optimizer=name), 9).weight_decay > 0
     rate = train_model.make_optimizer(Recipe(learning_rate=0.3, ours=False), 9).learning_rate
     assert float(rate) == pytest.approx(0.3)
     for model, smoothing in ((ours, 0.1), (plain, 0.0)):
