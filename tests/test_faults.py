@@ -108,8 +108,9 @@ def whole_or_old(folder):
 
 
 def test_interrupts_keep_the_best_network_if_there_is_one(small_data, tmp_path_factory):
-    cases = [(signal.SIGTERM, 143, "Epoch 1/", ["--epochs=2", "--batch-size=1"]),
-             (signal.SIGINT, 130, "Epoch 3/", ["--epochs=9999"])]  # It waits for the first.
+    slow = ["--epochs=2", "--batch-size=1", "--architecture=3x3-dropout"]
+    cases = [(signal.SIGTERM, 143, "Epoch 1/", slow),
+             (signal.SIGINT, 130, "Epoch 3/", ["--epochs=9999", "--batch-size=16"])]
     folders = [tmp_path_factory.mktemp("stop") for _ in cases]
     for folder in folders:
         (folder / NETWORK).write_bytes(OLD[NETWORK])
