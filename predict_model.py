@@ -80,9 +80,7 @@ def find_digit(image):
     """
     grey = to_grey(image)
     small = max(grey.shape) <= SMALL or min(grey.shape) < BOX
-    mark = find_drawn(grey, doubtful=small)
-    if not (mark or small):
-        mark = find_photographed(grey)
+    mark = find_drawn(grey, doubtful=small) or not small and find_photographed(grey)
     if not mark:
         raise InputError("no digit found")
     # The soft edge of the strokes is just outside the mask.
@@ -117,20 +115,23 @@ def find_drawn(grey, doubtful):
     not cross it, and its largest part nearly all that there is in the picture.
     """
     border = np.int16(np.concatenate([grey[0], grey[:, -1], grey[-1], grey[:, 0]]))
-    ground = int(np.median(border))
+    ground = int(np.sort(border)[border.size // 2])
     ink = cv2.subtract(ground, grey) if cv2.mean(grey)[0] < ground else cv2.subtract(grey, ground)
     level, around = cv2.threshold(ink, 0, 1, cv2.THRESH_BINARY_INV + cv2.THRESH_OTSU)
     (mean,), (deviation,) = cv2.meanStdDev(ink, mask=around)
     mark = next(marks(ink, level), None)
-    if mark is None or cv2.mean(mark.ink, mark.mask)[0] - mean < max(10, 4 * deviation):
+    if not mark or cv2.mean(mark.ink, mark.mask)[0] - mean < max(10, 4 * deviation):
         return None
-    crossed = abs(border - ground) > level  # by ink, if in a few places
-    if doubtful or (
-        crossed.mean() < 0.25 and np.diff(crossed).sum() < 14 and mark.share > 0.9
-        and stroke_width(mark) < 0.25 * max(mark.mask.shape)
-    ):
+    if doubtful:
         return mark
-    return None
+    crossed = abs(border - ground) > level  # by ink, if in a few places
+    slim = mark.mask.mean() < 0.6  # for its box, as digits but one are, and no sheet
+    crop = slim and mark.mask.size > 0.4 * grey.size
+    clear = (
+        np.diff(crossed).sum() < 14 and mark.share > 0.9 and (slim or mark.sides in (0, 1, 4))
+        and crossed.mean() < (0.4 if mark.sides == 4 else 0.25)
+        and stroke_width(mark) < (0.45 if crop else 0.25) * max(mark.mask.shape))
+    return mark if clear else None
 
 
 def marks(ink, level):
@@ -143,22 +144,24 @@ def marks(ink, level):
     count, labels, stats, _ = cv2.connectedComponentsWithStats(np.uint8(ink > level))
     start, size, area = stats[:, :2], stats[:, 2:4], stats[:, 4]
     area[0] = 0  # the ground
-    end, longer = start + size, size.max(axis=1)
-    sides = (start == 0).sum(axis=1) + (end == ink.shape[::-1]).sum(axis=1)  # of the picture
+    end = start + size
+    sides = ((start == 0) + 1 * (end == ink.shape[::-1])).sum(axis=1)  # of the picture
     for largest in np.argsort(-area / 2.0**sides)[: min(2, count - 1)]:
-        share, apart = area / area[largest], np.maximum(start, start[largest])
+        share, kept, alone = area / area[largest], np.arange(count) == largest, True
         if (share > 0.6).sum() > 8:
             continue  # squares of paper, tiles, the grain of wood
-        apart -= np.minimum(end, end[largest])
-        near = apart.max(axis=1) < longer[largest] / 2
-        height, overlap = size[:, 1] / size[largest, 1], -apart[:, 1] / size[largest, 1]
-        alike = (apart[:, 0] >= 0) & (overlap > 0.5) & (abs(np.log(height)) < 0.5) & (sides == 0)
-        kept = near & (share >= 0.04) & (share <= 1) & (sides == 0) & ~alike
-        kept[largest] = True
+        if count > 2:
+            apart = np.maximum(start, start[largest]) - np.minimum(end, end[largest])
+            near = apart.max(axis=1) < size[largest].max() / 2
+            height, overlap = size[:, 1] / size[largest, 1], -apart[:, 1] / size[largest, 1]
+            inside = sides == 0
+            alike = (apart[:, 0] >= 0) & (overlap > 0.5) & (abs(np.log(height)) < 0.5) & inside
+            kept |= near & (share >= 0.04) & (share <= 1) & inside & ~alike
+            alone = not alike.any()
         (x0, y0), (x1, y1) = start[kept].min(axis=0), end[kept].max(axis=0)
         box = np.s_[max(0, y0 - 2) : y1 + 2, max(0, x0 - 2) : x1 + 2]
         mask = np.uint8(kept[labels[box]])
-        yield Mark(ink[box], mask, box, not alike.any(), sides[largest], 1 / share.sum())
+        yield Mark(ink[box], mask, box, alone, sides[largest], 1 / share.sum())
 
 
 def stroke_width(mark):
@@ -219,7 +222,7 @@ def with_visible_stroke(digit):
     outlines, _ = cv2.findContours(solid, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     perimeter = max(1, sum(cv2.arcLength(outline, True) for outline in outlines))
     scale = BOX / max(digit.shape)
-    width = scale * 2 * np.count_nonzero(solid) / perimeter  # in pixels of the box
+    width = scale * 2 * cv2.countNonZero(solid) / perimeter  # in pixels of the box
     if width >= 1.8:  # as MNIST's are
         return digit
     missing = round(4 * (2.3 - width))  # four subpixels a pixel of the box
@@ -231,7 +234,6 @@ def with_visible_stroke(digit):
 
 AT_A_TIME = 500  # images read or predicted together, which bounds the memory
 DIGITS = [*"0123456789"]
-UNCERTAIN = 0.8  # confidence below which the second guess is shown too
 
 
 def load_model(path):
@@ -244,10 +246,10 @@ def load_model(path):
         raise InputError(f"{path}: there is no such file; train_model.py makes it")
     try:
         model = keras.saving.load_model(path, compile=False)
+        shapes = model.input_shape, model.output_shape
     # A damaged or foreign file can raise nearly anything in Keras and h5py.
     except Exception as error:
         raise InputError(f"{path}: not a model that Keras can load safely") from error
-    shapes = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
     if shapes != ((None, *IMAGE_SHAPE, 1), (None, CLASSES)):
         raise InputError(f"{path}: not a network from (28, 28, 1) to ten outputs")
     return model
@@ -270,7 +272,7 @@ def predict_digit(model, image):
         image = open_image(image)
     elif not isinstance(image, Image.Image):
         values = np.asarray(image).squeeze()
-        image = Image.fromarray((values * (1 if values.max() > 1 else 255)).astype(np.uint8))
+        image = Image.fromarray(np.uint8(values * (1 if values.max() > 1 else 255)))
     probabilities = predict(model, read_digit(image)[None])[0]
     return int(probabilities.argmax()), probabilities
 
@@ -279,9 +281,10 @@ def doubt(probabilities, alone):
     """Say why the reading of an image is uncertain; an empty str where it is not."""
     if not alone:
         return "uncertain, more than one digit?"
+    if probabilities.max() >= 0.8:
+        return ""
     second = np.argsort(probabilities)[-2]
-    unsure = probabilities.max() < UNCERTAIN
-    return f"uncertain, perhaps {second} ({probabilities[second]:.1%})" if unsure else ""
+    return f"uncertain, perhaps {second} ({probabilities[second]:.1%})"
 
 
 def calibration_error(labels, probabilities):
@@ -293,7 +296,7 @@ def calibration_error(labels, probabilities):
     confidences = probabilities.max(axis=1)
     excess = confidences - (probabilities.argmax(axis=1) == labels)
     sums, _ = np.histogram(confidences, 10, (0, 1), weights=excess)
-    return np.abs(sums).sum() / len(labels)
+    return abs(sums).sum() / len(labels)
 
 
 def classification_report(confusion):
@@ -310,22 +313,24 @@ def classification_report(confusion):
              ("weighted avg", *scores @ support / total, total)]
     heading = f"{'precision':>23}  {'recall':>9}  {'f1-score':>9}  {'support':>9}"
     row = "{:>12}  {:>9.4f}  {:>9.4f}  {:>9.4f}  {:>9}".format
-    return "\n".join([heading, *(row(*values) for values in rows)])
+    return "\n".join([heading, *itertools.starmap(row, rows)])
 
 
 def report_scores(model, data, labels, probabilities, mistakes, plots, prefix=""):
     """Print and plot what the network got right and wrong; for the mistakes see plot_mistakes."""
     confusion = tf.math.confusion_matrix(labels, probabilities.argmax(axis=1), CLASSES).numpy()
     total, wrong = len(labels), len(mistakes)
-    print(f"network              {model.name}")
-    print(f"data                 {data}")
-    print(f"accuracy             {1 - wrong / total:.2%} of {total:,} images")
     losses = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
-    print(f"loss                 {np.mean(losses):.4f}")
-    print(f"calibration error    {calibration_error(labels, probabilities):.2%}")
-    print(f"misclassified        {wrong:,}")
-    print(f"\n{classification_report(confusion)}\n")
-    print(f"confusion matrix, a row a true digit, a column a predicted one\n{confusion}\n")
+    print(
+        f"network              {model.name}",
+        f"data                 {data}",
+        f"accuracy             {1 - wrong / total:.2%} of {total:,} images",
+        f"loss                 {np.mean(losses):.4f}",
+        f"calibration error    {calibration_error(labels, probabilities):.2%}",
+        f"misclassified        {wrong:,}",
+        f"\n{classification_report(confusion)}",
+        f"\nconfusion matrix, a row a true digit, a column a predicted one\n{confusion}\n",
+        sep="\n")
     title = f"{data}: {wrong:,} of {total:,} misclassified"
     save_plot(plot_mistakes(mistakes, title), Path(plots, f"{prefix}misclassified.png"),
               "Misclassified digits")
@@ -335,17 +340,14 @@ def report_scores(model, data, labels, probabilities, mistakes, plots, prefix=""
 
 # ---------------------------------------------------------------- plots
 
-MOST_MISTAKES_SHOWN = 60  # More cannot be told apart on a screen.
-MOST_READINGS_SHOWN = 100
-
 
 def plot_mistakes(mistakes, title):
     """Plot the most confident of some mistakes (picture, true digit, probabilities); the figure."""
-    shown = sorted(mistakes, key=lambda mistake: -mistake[2].max())[:MOST_MISTAKES_SHOWN]
+    shown = sorted(mistakes, key=lambda mistake: -mistake[2].max())[:60]  # More are too small.
     cells = [(picture, f"true {label}\nread {digits.argmax()} ({digits.max():.1%})", "black")
              for picture, label, digits in shown]
-    title = f"{title}; shown: the {len(shown)} most confident mistakes"
-    return plot_pictures(cells, min(10, len(cells)) or 1, title)
+    return plot_pictures(cells, min(10, len(cells)) or 1,
+                         f"{title}; shown: the {len(shown)} most confident mistakes")
 
 
 def plot_readings(readings, total):
@@ -355,12 +357,13 @@ def plot_readings(readings, total):
     """
     cells = []
     for path, picture, alone, digits in readings:
-        cells += [(to_grey(open_image(path)), Path(path).name[-15:], "black"),
+        name = path[-15:].encode(errors="replace").decode()  # Some bytes are no text.
+        cells += [(to_grey(open_image(path)), name, "black"),
                   (picture, f"{digits.argmax()} ({digits.max():.1%})",
                    "red" if doubt(digits, alone) else "black")]
     columns = 2 * min(len(readings), 4 if len(readings) <= 20 else 10)
-    title = f"{len(readings)} of {total:,} images, as given and as the network saw them"
-    return plot_pictures(cells, columns, title)
+    return plot_pictures(cells, columns, f"{len(readings)} of {total:,} images,"
+                         " as given and as the network saw them")
 
 
 def plot_pictures(cells, columns, title):
@@ -483,7 +486,7 @@ def read_own_digits(model, arguments):
             print("\t".join(filter(None, [*line, doubt(digits, alone)])))
             add_row([*line[:2], *(f"{p:.6f}" for p in (digits.max(), *digits))])
             total += 1
-            if total <= MOST_READINGS_SHOWN:
+            if total <= 100:
                 shown.append(reading)
             absolute = Path(path).resolve()
             label = absolute.parent.name if labels is None else labels.get(absolute)
@@ -496,7 +499,7 @@ def read_own_digits(model, arguments):
     if known:
         true, probabilities = map(np.array, zip(*known))
         report_scores(model, "images", true, probabilities, mistakes, arguments.plots, "own_")
-    elif labels is not None:
+    elif arguments.labels:
         raise InputError(f"{arguments.labels}: names none of the images")
     return not problems
 

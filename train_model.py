@@ -161,8 +161,8 @@ def load_digits(source, subset):
             raise
         print_error(f"{error}; going on with digits that are drawn here", "warning")
         return load_digits("drawn", subset)
-    md5 = hashlib.md5(images.tobytes() + labels.astype(np.uint8).tobytes()).hexdigest()
-    return images, labels, "MNIST" if md5 in MNIST_MD5 else Path(source).name
+    md5 = hashlib.md5(images.tobytes() + np.uint8(labels).tobytes()).hexdigest()
+    return images, np.int64(labels), "MNIST" if md5 in MNIST_MD5 else Path(source).name
 
 
 def load_mnist(subset):
@@ -178,8 +178,7 @@ def load_mnist(subset):
         except Exception as error:
             raise InputError(f"MNIST cannot be downloaded ({error}), nor is it in Keras's cache"
                              f" ({problem}); with a copy of mnist.npz use --data FILE") from error
-    images, labels = sets[subset == "test"]
-    return images, labels.astype(np.int64)
+    return sets[subset == "test"]
 
 
 def read_npz(path, subset):
@@ -198,7 +197,7 @@ def read_npz(path, subset):
     except Exception as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path}: not a data set of digits: {reason}") from error
-    return images, labels.astype(np.int64)
+    return images, labels
 
 
 def split(images, labels, share):
@@ -240,7 +239,7 @@ def resized(picture, scale):
 
 def as_input(images):
     """Convert uint8 images of shape (n, 28, 28) to what the network takes; see build_model."""
-    return images[..., None].astype(np.float32) / 255
+    return np.float32(images[..., None]) / 255
 
 
 # ---------------------------------------------------------------- training
@@ -282,7 +281,7 @@ def train(model, train_set, validation_set, recipe, more_callbacks=()):
                 training_batches(*train_set, batch_size, strength, recipe.seed),
                 steps_per_epoch=steps, epochs=recipe.epochs, callbacks=callbacks, verbose=verbose,
                 validation_data=(as_input(validation_set[0]), one_hot[validation_set[1]]),
-                validation_batch_size=500, shuffle=False)
+                validation_batch_size=500)
     except (KeyboardInterrupt, SystemExit) as stop:
         if best.best_weights is None:
             raise
@@ -449,7 +448,7 @@ def check_writable(*paths):
     """Raise InputError if one of these files cannot be written after long work."""
     for path in map(Path, paths):
         folder = next(folder for folder in path.resolve().parents if folder.exists())
-        if path.is_dir() or not (folder.is_dir() and os.access(folder, os.W_OK)):
+        if path.is_dir() or not os.access(f"{folder}/", os.W_OK):  # No file ends in a slash.
             raise InputError(f"{path}: cannot be written; name another file or folder")
 
 
@@ -518,7 +517,7 @@ def draw_strokes(variant, random):
         # Cut corners are round (Chaikin, "An algorithm for high-speed curve generation", 1974).
         start, end = points[:-1], points[1:]
         points = np.hstack([0.75 * start + 0.25 * end, 0.25 * start + 0.75 * end])
-        lines.append(points.reshape(-1, 2).astype(np.int32))
+        lines.append(np.int32(points.reshape(-1, 2)))
     canvas, pen = np.zeros((224, 224), np.uint8), round(random.uniform(4, 17))
     return fit(cv2.polylines(canvas, lines, False, 255, pen, cv2.LINE_AA))
 
@@ -624,6 +623,7 @@ def run_as_script():
     socket.setdefaulttimeout(10)  # seconds without a byte of a download
     warnings.simplefilter("ignore")  # What users should know, the scripts say themselves.
     logging.disable()
+    plt.rcParams["text.parse_math"] = False  # The name of a file may have dollars.
     status = 1
     try:
         yield
