@@ -128,7 +128,7 @@ def find_drawn(grey, doubtful):
     slim = mark.mask.mean() < 0.6  # for its box, as digits but one are, and no sheet
     crop = slim and mark.mask.size > 0.4 * grey.size
     clear = (
-        np.diff(crossed).sum() < 14 and mark.share > 0.9 and (slim or mark.sides in (0, 1, 4))
+        np.diff(crossed).sum() < 14 and mark.share > 0.9 and (slim or mark.sides in (0, 4))
         and crossed.mean() < (0.4 if mark.sides == 4 else 0.25)
         and stroke_width(mark) < (0.45 if crop else 0.25) * max(mark.mask.shape))
     return mark if clear else None

@@ -281,7 +281,7 @@ def train(model, train_set, validation_set, recipe, more_callbacks=()):
                 training_batches(*train_set, batch_size, strength, recipe.seed),
                 steps_per_epoch=steps, epochs=recipe.epochs, callbacks=callbacks, verbose=verbose,
                 validation_data=(as_input(validation_set[0]), one_hot[validation_set[1]]),
-                validation_batch_size=500)
+                validation_batch_size=500, shuffle=False)
     except (KeyboardInterrupt, SystemExit) as stop:
         if best.best_weights is None:
             raise

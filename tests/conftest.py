@@ -1,8 +1,6 @@
 """Fixtures: small data drawn here, a network trained on it, and real MNIST where there is one."""
 
-import contextlib
 import io
-import logging
 import os
 import re
 import signal
@@ -10,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -30,7 +27,7 @@ PIPES = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-
 
 def start(script, *arguments, cwd, **environment):
     """Start a script as a user does; answers the Popen."""
-    command = [sys.executable, "-u", PROJECT / script, *map(str, arguments)]
+    command = [sys.executable, PROJECT / script, *map(str, arguments)]
     return subprocess.Popen(command, cwd=cwd, env=os.environ | environment, **PIPES)
 
 
@@ -39,27 +36,24 @@ def run_script(script, *arguments, cwd, **environment):
     process = start(script, *arguments, cwd=cwd, **environment)
     out, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
-    return SimpleNamespace(stdout=out, stderr=err)
+    return subprocess.CompletedProcess([], 0, out, err)
 
 
 def run_main(script, *arguments, cwd, status=0):
     """Run a script in this process, which saves its start; answers what it printed."""
-    main = {TRAIN: train_model.main, PREDICT: predict_model.main}[script]
-    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
-    with (pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out),
-          contextlib.redirect_stderr(err), pytest.raises(SystemExit) as end):
+    train_model.plt.close("all")  # what the run before left
+    out, err = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
         patch.chdir(cwd)
+        patch.setattr(sys, "stdout", out)
+        patch.setattr(sys, "stderr", err)
         patch.setattr(sys, "argv", [script, *map(str, arguments)])
-        try:
-            with train_model.run_as_script():
-                main()
-            sys.exit(0)
-        finally:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            logging.disable(logging.NOTSET)
-    out, err = (stream.buffer.getvalue().decode() for stream in (out, err))
-    assert int(end.value.code or 0) == status, (arguments, err)
-    return SimpleNamespace(stdout=out, stderr=err)
+        with train_model.run_as_script():
+            {TRAIN: train_model, PREDICT: predict_model}[script].main()
+        sys.exit(0)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    assert int(end.value.code or 0) == status, (arguments, err.getvalue())
+    return subprocess.CompletedProcess([], status, out.buffer.getvalue().decode(), err.getvalue())
 
 
 def accuracy_in(text):
@@ -76,15 +70,9 @@ def files_in(folder):
 def network_answering(probabilities, path):
     """Save a network that answers these probabilities for every image."""
     model = train_model.build_model()
-    weights = [np.zeros_like(array) for array in model.get_weights()]
-    model.set_weights([*weights[:-1], np.log(probabilities)])
+    *weights, _ = [0 * array for array in model.get_weights()]
+    model.set_weights([*weights, np.log(probabilities)])
     train_model.save_model(model, path)
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    train_model.plt.close("all")
 
 
 @pytest.fixture(scope="session")
@@ -92,7 +80,7 @@ def small_data(tmp_path_factory):
     """Path of a small file laid out as Keras's mnist.npz."""
     path = tmp_path_factory.mktemp("dïgits 数字") / "small.npz"
     (images, labels), (more, others) = map(train_model.draw_digits, (1500, 300), (1, 2))
-    np.savez_compressed(path, x_train=images, y_train=labels, x_test=more, y_test=others)
+    np.savez_compressed(path, x_train=images, y_train=np.uint8(labels), x_test=more, y_test=others)
     return path
 
 
@@ -100,14 +88,9 @@ def small_data(tmp_path_factory):
 def trained(small_data, tmp_path_factory):
     """Path of a network that train_model.py made in odd surroundings, and what it printed."""
     path = tmp_path_factory.mktemp("träined") / "nét.keras"
-    odd = {"HOME": "/proc/none", "COLUMNS": "40", "PYTHONIOENCODING": "ascii", "MPLBACKEND": ""}
+    odd = dict(HOME="/proc/none", COLUMNS="40", PYTHONIOENCODING="ascii", MPLBACKEND="", DISPLAY="")
     options = "--data", small_data, "--batch-size", 32, "--output", path.name
-    return path, run_script(TRAIN, *options, cwd=path.parent, **odd, DISPLAY="")
-
-
-@pytest.fixture
-def model(trained):
-    return predict_model.load_model(trained[0])
+    return path, run_script(TRAIN, *options, cwd=path.parent, **odd)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,6 @@ gets: 0 is black, 1 is white. The measures, where none is named, are shares
 of the picture's height.
 """
 
-import argparse
 import sys
 import tempfile
 from pathlib import Path

@@ -10,14 +10,13 @@ from PIL import Image, ImageChops, ImageDraw
 from test_predict_model import show
 
 from predict_model import find_digit, open_image, read_digit, to_grey, with_visible_stroke
-from train_model import InputError, cut, draw_digits, resized
+from train_model import InputError, cut, draw_digits, keras, resized
 
 # Strokes on a square from 0 to 1.
 FOUR = [[(0.55, 0.1), (0.2, 0.6), (0.8, 0.6)], [(0.65, 0.35), (0.65, 0.9)]]
 FIVE = [[(0.35, 0.32), (0.35, 0.5), (0.6, 0.48), (0.63, 0.65), (0.55, 0.85), (0.35, 0.8)]]
 BAR_OF_FIVE = [[(0.38, 0.08), (0.7, 0.07)]]
 SPECKS = [(x, y, x + 3, y + 3) for x, y in [(5, 5), (190, 12), (98, 80), (12, 185), (193, 190)]]
-
 HALF = [(15, 30, 22, 60), (15, 52, 40, 60)]  # of an open four
 TWO_PARTS = [(5, 5, 15, 45), (25, 40, 35, 80)]
 
@@ -210,13 +209,14 @@ def test_bad_and_doubtful_images_are_named(album):
     assert colours == ["black"] * 5 + ["red"]
 
 
-def test_more_images_than_are_read_at_a_time_or_shown(album, trained, model):
+def test_more_images_than_are_read_at_a_time_or_shown(album, trained):
     digits = draw_digits(501, seed=8)[0]
     paths = [str(album / f"a long name {number:03}.png") for number in range(501)]
     for path, digit in zip(paths, digits):
         Image.fromarray(digit).save(path)
     _, figures, lines = read(album, "--model", trained[0], *paths)
     pictures = np.array([read_digit(Image.fromarray(digit)) for digit in digits])
+    model = keras.saving.load_model(trained[0])
     probabilities = model.predict(pictures[..., np.newaxis] / 255, verbose=0)
     answers = [[str(row.argmax()), f"{row.max():.1%}"] for row in probabilities]
     assert [line[:3] for line in lines] == [[p, *answer] for p, answer in zip(paths, answers)]

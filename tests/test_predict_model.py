@@ -63,7 +63,7 @@ def test_report_against_figures_worked_by_hand(capsys, tmp_path):
     mistakes = [(np.zeros((28, 28)), 0, probabilities[i]) for i in (9, 3, 8)]
     network = SimpleNamespace(name="a network")
     predict_model.report_scores(network, "images", labels, probabilities, mistakes, tmp_path, "a_")
-    shown = [axis.get_title()[-7:] for axis in plt.figure(1).axes]
+    shown = [axis.get_title()[-7:] for axis in plt.figure(plt.get_fignums()[-2]).axes]
     assert shown == ["(97.0%)", "(97.0%)", "(65.0%)"]  # the most confident first
     loss = np.log([0.89, 0.91, 0.55, *[0.91] * 4, 0.03 / 9, 0.03 / 9, 0.35 / 9]).mean()
     bins = abs(0.89 - 1) + abs(5 * 0.91 - 5 + 2 * 0.97) + abs(0.55 - 1) + 0.65
@@ -90,7 +90,8 @@ def test_report_against_figures_worked_by_hand(capsys, tmp_path):
     assert files_in(tmp_path).keys() == {"a_misclassified.png", "a_confusion_matrix.png"}
 
 
-def test_predict_digit_takes_paths_images_and_arrays(model, tmp_path):
+def test_predict_digit_takes_paths_images_and_arrays(trained, tmp_path):
+    model = predict_model.load_model(trained[0])
     values, path = np.full((90, 60), 255, np.uint8), tmp_path / "one.png"
     values[15:75, 26:34] = 0
     image, colour = Image.fromarray(values), np.stack([values] * 3, axis=-1)
