@@ -111,8 +111,8 @@ def to_grey(image):
 def find_drawn(grey, doubtful):
     """Find a mark that differs in brightness from the ground at the border; a Mark or None.
 
-    Unless `doubtful` ones will do, it is thin, the border even where it does
-    not cross it, and its largest part nearly all that there is in the picture.
+    Unless `doubtful` ones will do, it is thin for how it fills the picture, the border
+    even where it does not cross it, and its largest part nearly all that there is.
     """
     border = np.int16(np.concatenate([grey[0], grey[:, -1], grey[-1], grey[:, 0]]))
     ground = int(np.sort(border)[border.size // 2])
