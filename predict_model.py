@@ -97,9 +97,8 @@ def to_grey(image):
     else:
         grey = np.asarray(image.convert("L"))
         if image.has_transparency_data:
-            # What is transparent takes the colour of the ground. Where most of the
-            # image is opaque the ground is too; elsewhere what is opaque is ink,
-            # and the ground is taken to be as unlike it as can be.
+            # What is transparent takes the colour of the ground: of all where most is opaque;
+            # elsewhere what is opaque is ink, and the ground as unlike it as can be.
             alpha = np.asarray(image.convert("RGBA").getchannel("A"))
             opaque = cv2.mean(grey, alpha)[0]
             ground = opaque if cv2.mean(alpha)[0] > 127 else 255 * (opaque < 128)
@@ -210,7 +209,7 @@ def likeness_to_ink(mark, paper, edges):
     length = np.count_nonzero(line) ** 0.75 * 0.1**mark.sides
     thinness = np.clip(2 * max(mark.mask.shape) / stroke_width(mark) - 3, 0, 6)
     free = np.clip(1 - mark.mask.mean(), 0.02, 0.5)
-    return max(0, contrast) * sharpness * length * thinness * free
+    return contrast * sharpness * length * thinness * free
 
 
 def with_visible_stroke(digit):

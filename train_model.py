@@ -348,9 +348,8 @@ def make_optimizer(recipe, steps):
     own_rate = settings["learning_rate"]
     if not recipe.ours:
         return kind(**settings | {"learning_rate": recipe.learning_rate or own_rate})
-    # The recipe fits a thousand steps, about the default run. In a longer one
-    # the rate is lower, the weights decay more slowly, and Adam, which by
-    # default remembers a thousand gradients, looks further back.
+    # The recipe fits a thousand steps, about the default run. In a longer one the rate is lower,
+    # weights decay more slowly, and Adam, which remembers a thousand gradients, looks further back.
     longer = max(1, steps / 1000)
     highest = recipe.learning_rate or 10 * own_rate / math.sqrt(longer)
     warm_up = math.ceil(0.15 * steps)
@@ -626,8 +625,10 @@ def run_as_script():
     plt.rcParams["text.parse_math"] = False  # The name of a file may have dollars.
     status = 1
     try:
-        yield
-        sys.stdout.flush()
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
         return
     except BrokenPipeError:
         # Whoever read the results has gone, as `| head` does; Python would complain at its end.

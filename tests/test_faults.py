@@ -134,6 +134,7 @@ def test_full_disk_leaves_the_old_files(small_data, tmp_path):
 
 def test_closed_pipe_is_no_error(trained, tmp_path):
     train_model.plt.imsave(tmp_path / "digit.png", train_model.draw_digits(1, seed=0)[0][0])
-    process = start(PREDICT, "--model", trained[0], "digit.png", cwd=tmp_path)
+    options = "--model", trained[0], "digit.png"
+    process = start(PREDICT, *options, cwd=tmp_path, PYTHONUNBUFFERED="")
     process.stdout.close()
     assert process.stderr.read() == "" and process.wait() == 1

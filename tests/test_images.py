@@ -68,6 +68,7 @@ FOURS = {
     "light on dark, lit from a side": Image.fromarray(np.uint8(SIDE_LIT)),
     "a blot far away": draw(FOUR, 40, canvas=(100, 90), boxes=[(85, 70, 90, 76)]),
     "another beside it": draw(FOUR, 70, canvas=(99, 90), boxes=[(75, 10, 85, 62)]),
+    "below a desk": draw(FOUR, 99, None, (99, 280), (300, 400), boxes=[(0, 9, 300, 60)]),
     "above a line": draw(FOUR, 100, None, (100, 10), (300, 300), boxes=[(20, 250, 290, 258)]),
 }
 
