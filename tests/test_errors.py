@@ -80,8 +80,7 @@ train 2 --epochs many: argument --epochs: invalid number value: 'many'
 """
 NO_DATA = """cut.npz text.npz labels.npz shape.npz depth.npz type.npz lengths.npz columns.npz
 fractions.npz nothing.npz pickled.npz array.npy"""
-NO_MODELS = """none.keras text.keras unbuilt.keras shape.keras outputs.keras code.keras
-code.h5 cut.keras cut.h5"""
+NO_MODELS = "unbuilt.keras shape.keras outputs.keras code.keras code.h5 cut.keras cut.h5"
 NO_OPTIONS = """--learning-rate=1e13 --learning-rate=-0.1 --learning-rate=1e-13 --learning-rate=nan
 --epochs=1000001 --epochs=1.5 --batch-size=-1 --batch-size=0 --patience=0 --optimizer=gradient
 --validation-split=1.1 --validation-split=-0.1 --seed=-1 --seed=4294967296 --output=network.txt
