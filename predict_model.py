@@ -345,8 +345,7 @@ def plot_mistakes(mistakes, title):
     shown = sorted(mistakes, key=lambda mistake: -mistake[2].max())[:60]  # More are too small.
     cells = [(picture, f"true {label}\nread {digits.argmax()} ({digits.max():.1%})", "black")
              for picture, label, digits in shown]
-    return plot_pictures(cells, min(10, len(cells)) or 1,
-                         f"{title}; shown: the {len(shown)} most confident mistakes")
+    return plot_pictures(cells, 10, f"{title}; shown: the {len(shown)} most confident mistakes")
 
 
 def plot_readings(readings, total):
@@ -356,7 +355,7 @@ def plot_readings(readings, total):
     """
     cells = []
     for path, picture, alone, digits in readings:
-        name = path[-15:].encode(errors="replace").decode()  # Some bytes are no text.
+        name = Path(path).name[-15:].encode(errors="replace").decode()  # Some bytes are no text.
         cells += [(to_grey(open_image(path)), name, "black"),
                   (picture, f"{digits.argmax()} ({digits.max():.1%})",
                    "red" if doubt(digits, alone) else "black")]

@@ -151,8 +151,8 @@ def load_digits(source, subset):
     str. Raises InputError.
     """
     if source == "drawn":
-        count, seed = (60_000, 0) if subset == "train" else (10_000, 1)
-        return *draw_digits(count, seed), "drawn digits, not MNIST"
+        drawn = draw_digits(60_000, 0) if subset == "train" else draw_digits(10_000, 1)
+        return *drawn, "drawn digits, not MNIST"
     try:
         cached = source in ("auto", "mnist")
         images, labels = load_mnist(subset) if cached else read_npz(source, subset)
@@ -167,7 +167,7 @@ def load_digits(source, subset):
 
 def load_mnist(subset):
     """Load MNIST from Keras's cache, whoever put it there, or by download."""
-    cache = Path(os.environ.get("KERAS_HOME", "~/.keras"), "datasets", "mnist.npz").expanduser()
+    cache = Path(os.environ.get("KERAS_HOME", "~/.keras"), "datasets/mnist.npz").expanduser()
     try:
         return read_npz(cache, subset)
     except InputError as problem:
