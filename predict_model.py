@@ -29,7 +29,7 @@ import keras
 import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
-from PIL import Image, ImageOps
+from PIL import Image, ImageChops, ImageOps, ImageStat
 
 # ---------------------------------------------------------------- reading an image
 
@@ -95,16 +95,15 @@ def to_grey(image):
         values = np.nan_to_num(np.asarray(image, np.float32))
         grey = cv2.normalize(values, None, 0, 255, cv2.NORM_MINMAX, cv2.CV_8U)
     else:
-        grey = np.asarray(image.convert("L"))
+        grey = image.convert("L")
         if image.has_transparency_data:
             # What is transparent takes the colour of the ground: of all where most is opaque;
             # elsewhere what is opaque is ink, and the ground as unlike it as can be.
-            alpha = np.asarray(image.convert("RGBA").getchannel("A"))
-            opaque = cv2.mean(grey, alpha)[0]
-            ground = opaque if cv2.mean(alpha)[0] > 127 else 255 * (opaque < 128)
-            grey = cv2.multiply(grey, alpha, scale=1 / 255)
-            grey = cv2.add(grey, cv2.multiply(255 - alpha, ground / 255))
-    return resized(grey, min(1, SIDE / max(image.size)))
+            alpha = image.convert("RGBA").getchannel("A")
+            opaque = ImageStat.Stat(grey, alpha).median[0]
+            ground = opaque if np.mean(alpha) > 127 else 255 * (opaque < 128)
+            grey.paste(ground, mask=ImageChops.invert(alpha))
+    return resized(np.asarray(grey), min(1, SIDE / max(image.size)))
 
 
 def find_drawn(grey, doubtful):
@@ -116,9 +115,12 @@ def find_drawn(grey, doubtful):
     border = np.int16(np.concatenate([grey[0], grey[:, -1], grey[-1], grey[:, 0]]))
     ground = int(np.sort(border)[border.size // 2])
     ink = cv2.subtract(ground, grey) if cv2.mean(grey)[0] < ground else cv2.subtract(grey, ground)
-    level, around = cv2.threshold(ink, 0, 1, cv2.THRESH_BINARY_INV + cv2.THRESH_OTSU)
-    (mean,), (deviation,) = cv2.meanStdDev(ink, mask=around)
-    mark = next(marks(ink, level), None)
+    level, solid = cv2.threshold(ink, 0, 1, cv2.THRESH_OTSU)
+    (mean,), (deviation,) = cv2.meanStdDev(ink, mask=1 - solid)
+    if doubtful and cv2.connectedComponents(solid)[0] == 2:  # as most; quickly told
+        mark = Mark(ink, solid, None, True, 0, 1)
+    else:
+        mark = next(marks(ink, level), None)
     if not mark or cv2.mean(mark.ink, mark.mask)[0] - mean < max(10, 4 * deviation):
         return None
     if doubtful:
@@ -146,21 +148,20 @@ def marks(ink, level):
     end = start + size
     sides = ((start == 0) + 1 * (end == ink.shape[::-1])).sum(axis=1)  # of the picture
     for largest in np.argsort(-area / 2.0**sides)[: min(2, count - 1)]:
-        share, kept, alone = area / area[largest], np.arange(count) == largest, True
+        share = area / area[largest]
         if (share > 0.6).sum() > 8:
             continue  # squares of paper, tiles, the grain of wood
-        if count > 2:
-            apart = np.maximum(start, start[largest]) - np.minimum(end, end[largest])
-            near = apart.max(axis=1) < size[largest].max() / 2
-            height, overlap = size[:, 1] / size[largest, 1], -apart[:, 1] / size[largest, 1]
-            inside = sides == 0
-            alike = (apart[:, 0] >= 0) & (overlap > 0.5) & (abs(np.log(height)) < 0.5) & inside
-            kept |= near & (share >= 0.04) & (share <= 1) & inside & ~alike
-            alone = not alike.any()
+        apart = np.maximum(start, start[largest]) - np.minimum(end, end[largest])
+        near = apart.max(axis=1) < size[largest].max() / 2
+        height, overlap = size[:, 1] / size[largest, 1], -apart[:, 1] / size[largest, 1]
+        inside = sides == 0
+        alike = (apart[:, 0] >= 0) & (overlap > 0.5) & (abs(np.log(height)) < 0.5) & inside
+        kept = near & (share >= 0.04) & (share <= 1) & inside & ~alike
+        kept[largest] = True
         (x0, y0), (x1, y1) = start[kept].min(axis=0), end[kept].max(axis=0)
         box = np.s_[max(0, y0 - 2) : y1 + 2, max(0, x0 - 2) : x1 + 2]
         mask = np.uint8(kept[labels[box]])
-        yield Mark(ink[box], mask, box, alone, sides[largest], 1 / share.sum())
+        yield Mark(ink[box], mask, box, not alike.any(), sides[largest], 1 / share.sum())
 
 
 def stroke_width(mark):
@@ -226,7 +227,7 @@ def with_visible_stroke(digit):
         return digit
     missing = round(4 * (2.3 - width))  # four subpixels a pixel of the box
     pen = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (missing + 1, missing + 1))
-    return cv2.dilate(np.pad(resized(digit, 4 * scale), missing), pen)
+    return cut(cv2.dilate(np.pad(resized(digit, 4 * scale), missing), pen))
 
 
 # ---------------------------------------------------------------- prediction and scores

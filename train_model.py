@@ -213,12 +213,11 @@ def split(images, labels, share):
 
 
 def fit(ink):
-    """Fit a digit's ink, uint8 of shape (h, w), into a picture of (28, 28) as MNIST's are.
+    """Fit a digit, its ink cut, uint8 of shape (h, w), into a picture of (28, 28) as MNIST's are.
 
     It fills a box of 20x20, its centre of mass in the middle (LeCun and others,
     "Gradient-based learning applied to document recognition", 1998).
     """
-    ink = cut(ink)
     ink = cv2.normalize(resized(ink, BOX / max(ink.shape)), None, 255, 0, cv2.NORM_INF)
     mass = cv2.moments(ink)
     right, down = (round(IMAGE_SHAPE[0] / 2 - mass[m] / mass["m00"]) for m in ("m10", "m01"))
@@ -518,7 +517,7 @@ def draw_strokes(variant, random):
         points = np.hstack([0.75 * start + 0.25 * end, 0.25 * start + 0.75 * end])
         lines.append(np.int32(points.reshape(-1, 2)))
     canvas, pen = np.zeros((224, 224), np.uint8), round(random.uniform(4, 17))
-    return fit(cv2.polylines(canvas, lines, False, 255, pen, cv2.LINE_AA))
+    return fit(cut(cv2.polylines(canvas, lines, False, 255, pen, cv2.LINE_AA)))
 
 
 # How people write each digit, four variants each from 0 to 9: strokes (after a

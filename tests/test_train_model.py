@@ -82,7 +82,7 @@ def test_fit_fills_the_box_and_centres_the_mass():
     ink[10:50, 70:74] = ink[40:50, 70:90] = 200
     expected[1:21, 11:21] = 15  # So faint is no ink.
     expected[1:21, 11:13] = expected[16:21, 11:21] = 255
-    assert np.array_equal(train_model.fit(ink), expected)
+    assert np.array_equal(train_model.fit(train_model.cut(ink)), expected)
     ink[30, 95] = 13
     assert train_model.cut(ink).shape == (40, 26)
     assert train_model.resized(ink, 0.02).shape == (2, 2)
