@@ -59,9 +59,8 @@ def read_digit(image):
     """Turn a PIL image of a handwritten digit into what MNIST would have made of it.
 
     The image is of any mode and size, a drawing or a photograph, dark ink on
-    light ground or light on dark. Answers uint8 of shape (28, 28): the digit
-    in a box of 20x20, its centre of mass in the middle, 0 (ground) to 255
-    (ink). Raises InputError if there is no digit in it.
+    light ground or light on dark. Answers uint8 of shape (28, 28), 0 (ground)
+    to 255 (ink), as `fit` does. Raises InputError if there is no digit in it.
     """
     return find_digit(ImageOps.exif_transpose(image))[0]
 
@@ -356,7 +355,7 @@ def plot_readings(readings, total):
     """
     cells = []
     for path, picture, alone, digits in readings:
-        name = Path(path).name[-15:].encode(errors="replace").decode()  # Some bytes are no text.
+        name = Path(path).name[-15:].encode(errors="replace").decode()
         cells += [(to_grey(open_image(path)), name, "black"),
                   (picture, f"{digits.argmax()} ({digits.max():.1%})",
                    "red" if doubt(digits, alone) else "black")]

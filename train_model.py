@@ -162,7 +162,8 @@ def load_digits(source, subset):
         print_error(f"{error}; going on with digits that are drawn here", "warning")
         return load_digits("drawn", subset)
     md5 = hashlib.md5(images.tobytes() + np.uint8(labels).tobytes()).hexdigest()
-    return images, np.int64(labels), "MNIST" if md5 in MNIST_MD5 else Path(source).name
+    name = Path(source).name.encode(errors="replace").decode()  # Some bytes are no text.
+    return images, np.int64(labels), "MNIST" if md5 in MNIST_MD5 else name
 
 
 def load_mnist(subset):
@@ -632,7 +633,7 @@ def run_as_script():
     except BrokenPipeError:
         # Whoever read the results has gone, as `| head` does; Python would complain at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (InputError, OSError) as error:
+    except (InputError, OSError, RuntimeError) as error:
         file = getattr(error, "filename", None)
         print_error(f"{file}: {error.strerror}" if file else error)
     except KeyboardInterrupt:

@@ -78,7 +78,7 @@ def network_answering(probabilities, path):
 @pytest.fixture(scope="session")
 def small_data(tmp_path_factory):
     """Path of a small file laid out as Keras's mnist.npz."""
-    path = tmp_path_factory.mktemp("dïgits 数字") / "small.npz"
+    path = tmp_path_factory.mktemp("dïgits 数字") / "small \udcff.npz"  # its name no text
     (images, labels), (more, others) = map(train_model.draw_digits, (1500, 300), (1, 2))
     np.savez_compressed(path, x_train=images, y_train=np.uint8(labels), x_test=more, y_test=others)
     return path

@@ -70,7 +70,7 @@ def test_data_are_called_what_they_are(small_data, monkeypatch):
     for subset, count, many, seed in (("train", 1500, 60_000, 0), ("test", 300, 10_000, 1)):
         images, labels, name = train_model.load_digits(small_data, subset)
         assert images.shape == (count, 28, 28) and labels.shape == (count,)
-        assert images.dtype == np.uint8 and labels.dtype == np.int64 and name == "small.npz"
+        assert images.dtype == np.uint8 and labels.dtype == np.int64 and name == "small ?.npz"
         content = hashlib.md5(images.tobytes() + bytes(labels.tolist()))
         monkeypatch.setattr(train_model, "MNIST_MD5", {content.hexdigest()})
         assert train_model.load_digits(small_data, subset)[2] == "MNIST"
@@ -281,7 +281,7 @@ def test_training_reports_what_the_saved_network_does(trained, small_data, tmp_p
     path, run = trained
     assert run.stdout.index("93,418") < run.stdout.index("Training statistics")
     lines = {line[2:23].strip(): line[23:] for line in run.stdout.splitlines()}
-    assert lines["data"] == "small.npz" and lines["epochs"] == "5"
+    assert lines["data"] == "small ?.npz" and lines["epochs"] == "5"
     assert lines["validation images"] == "300" and lines["network saved as"] == r"n\xe9t.keras"
     assert lines["time"].endswith(" s") and 0.1 < float(lines["time"][:-2]) < 100
     assert len(run.stderr.splitlines()) == 10 and "Epoch 5/5" in run.stderr  # only Keras's bars
@@ -292,7 +292,7 @@ def test_training_reports_what_the_saved_network_does(trained, small_data, tmp_p
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             model = keras.saving.load_model(file)
-        assert model.name == "trained_on_small.npz" and file.stat().st_size < 500_000
+        assert model.name == "trained_on_small_.npz" and file.stat().st_size < 500_000
         for name, (images, labels) in zip(("training", "validation"), parts):
             loss, accuracy = model.evaluate(images[..., np.newaxis] / 255, labels, verbose=0)
             assert lines[f"{name} accuracy"] == f"{accuracy:.2%} (loss {loss:.4f})"
