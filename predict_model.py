@@ -108,27 +108,28 @@ def to_grey(image):
 def find_drawn(grey, doubtful):
     """Find a mark that differs in brightness from the ground at the border; a Mark or None.
 
-    Unless `doubtful` ones will do, it is thin for how it fills the picture, the border
-    even where it does not cross it, and its largest part nearly all that there is.
+    Unless `doubtful` ones will do, it is thin for how it fills the picture, the border even
+    where it does not cross it, its largest part nearly all that there is, and nothing twice
+    as unlike the ground, as ink is beside a shadow.
     """
     border = np.int16(np.concatenate([grey[0], grey[:, -1], grey[-1], grey[:, 0]]))
     ground = int(np.sort(border)[border.size // 2])
     ink = cv2.subtract(ground, grey) if cv2.mean(grey)[0] < ground else cv2.subtract(grey, ground)
     level, solid = cv2.threshold(ink, 0, 1, cv2.THRESH_OTSU)
     (mean,), (deviation,) = cv2.meanStdDev(ink, mask=1 - solid)
-    if doubtful and cv2.connectedComponents(solid)[0] == 2:  # as most; quickly told
-        mark = Mark(ink, solid, None, True, 0, 1)
-    else:
-        mark = next(marks(ink, level), None)
-    if not mark or cv2.mean(mark.ink, mark.mask)[0] - mean < max(10, 4 * deviation):
+    if cv2.mean(ink, solid)[0] - mean < max(10, 4 * deviation):
         return None
-    if doubtful:
+    if doubtful and cv2.connectedComponents(solid)[0] == 2:  # as most; quickly told
+        return Mark(ink, solid, None, True, 0, 1)
+    mark = next(marks(ink, level), None)
+    if doubtful or not mark:
         return mark
     crossed = abs(border - ground) > level  # by ink, if in a few places
     slim = mark.mask.mean() < 0.6  # for its box, as digits but one are, and no sheet
     crop = slim and mark.mask.size > 0.4 * grey.size
     clear = (
         np.diff(crossed).sum() < 14 and mark.share > 0.9 and (slim or mark.sides in (0, 4))
+        and 2 * np.median(ink[solid > 0]) > cv2.absdiff(grey, ground).max()
         and crossed.mean() < (0.4 if mark.sides == 4 else 0.25)
         and stroke_width(mark) < (0.45 if crop else 0.25) * max(mark.mask.shape))
     return mark if clear else None
@@ -151,11 +152,10 @@ def marks(ink, level):
         if (share > 0.6).sum() > 8:
             continue  # squares of paper, tiles, the grain of wood
         apart = np.maximum(start, start[largest]) - np.minimum(end, end[largest])
-        near = apart.max(axis=1) < size[largest].max() / 2
-        height, overlap = size[:, 1] / size[largest, 1], -apart[:, 1] / size[largest, 1]
-        inside = sides == 0
-        alike = (apart[:, 0] >= 0) & (overlap > 0.5) & (abs(np.log(height)) < 0.5) & inside
-        kept = near & (share >= 0.04) & (share <= 1) & inside & ~alike
+        near = apart.max(axis=1) / size[largest].max()
+        beside = (near >= 0) & (near < 1) & (apart[:, 1] < -0.6 * size[largest, 1])
+        alike = beside & (size[:, 1] < 1.6 * size[largest, 1]) & (sides == 0)
+        kept = (near < 0.5) & (share >= 0.04) & (share <= 1) & (sides == 0) & ~alike
         kept[largest] = True
         (x0, y0), (x1, y1) = start[kept].min(axis=0), end[kept].max(axis=0)
         box = np.s_[max(0, y0 - 2) : y1 + 2, max(0, x0 - 2) : x1 + 2]

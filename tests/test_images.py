@@ -70,6 +70,7 @@ FOURS = {
     "another beside it": draw(FOUR, 70, canvas=(99, 90), boxes=[(75, 10, 85, 62)]),
     "below a desk": draw(FOUR, 99, None, (99, 280), (300, 400), boxes=[(0, 9, 300, 60)]),
     "above a line": draw(FOUR, 100, None, (100, 10), (300, 300), boxes=[(20, 250, 290, 258)]),
+    "in a shadow": ImageChops.multiply(draw(FOUR), draw([], ink=140, boxes=[(0, 80, 200, 130)])),
 }
 
 
