@@ -34,7 +34,7 @@ from PIL import Image, ImageChops, ImageOps, ImageStat
 # ---------------------------------------------------------------- reading an image
 
 SIDE = 480  # pixels of an image's longer side; finer detail than this is noise
-SMALL = 100  # pixels of the longer side, up to which an image holds a digit and nothing else
+SMALL = 60  # pixels of the longer side, up to which an image holds a digit and nothing else
 
 
 def open_image(path):
@@ -50,8 +50,8 @@ def open_image(path):
         ImageOps.exif_transpose(image, in_place=True)
     # A damaged file can raise nearly anything in Pillow's many decoders.
     except Exception as error:
-        reason = f"not an image that can be read ({error})"
-        raise InputError(getattr(error, "strerror", None) or reason) from error
+        raise InputError(getattr(error, "strerror", None)
+                         or f"not an image that can be read ({error})") from error
     return image
 
 
@@ -78,8 +78,7 @@ def find_digit(image):
     brightness alone; any other as a photograph.
     """
     grey = to_grey(image)
-    small = max(grey.shape) <= SMALL or min(grey.shape) < BOX
-    mark = find_drawn(grey, doubtful=small) or not small and find_photographed(grey)
+    mark = find_drawn(grey) or find_photographed(grey)
     if not mark:
         raise InputError("no digit found")
     # The soft edge of the strokes is just outside the mask.
@@ -105,31 +104,32 @@ def to_grey(image):
     return resized(np.asarray(grey), min(1, SIDE / max(image.size)))
 
 
-def find_drawn(grey, doubtful):
+def find_drawn(grey):
     """Find a mark that differs in brightness from the ground at the border; a Mark or None.
 
-    Unless `doubtful` ones will do, it is thin for how it fills the picture, the border even
+    Unless the image is small, it is thin for how it fills the picture, the border even
     where it does not cross it, its largest part nearly all that there is, and nothing twice
     as unlike the ground, as ink is beside a shadow.
     """
+    small = max(grey.shape) <= SMALL or min(grey.shape) < BOX
     border = np.int16(np.concatenate([grey[0], grey[:, -1], grey[-1], grey[:, 0]]))
     ground = int(np.sort(border)[border.size // 2])
     ink = cv2.subtract(ground, grey) if cv2.mean(grey)[0] < ground else cv2.subtract(grey, ground)
     level, solid = cv2.threshold(ink, 0, 1, cv2.THRESH_OTSU)
-    (mean,), (deviation,) = cv2.meanStdDev(ink, mask=1 - solid)
+    mean, deviation = cv2.meanStdDev(ink, mask=1 - solid)
     if cv2.mean(ink, solid)[0] - mean < max(10, 4 * deviation):
         return None
-    if doubtful and cv2.connectedComponents(solid)[0] == 2:  # as most; quickly told
+    if small and cv2.connectedComponents(solid)[0] == 2:  # as most; quickly told
         return Mark(ink, solid, None, True, 0, 1)
     mark = next(marks(ink, level), None)
-    if doubtful or not mark:
-        return mark
+    if not mark or mark.share < 0.3:  # as in noise
+        return None
     crossed = abs(border - ground) > level  # by ink, if in a few places
     slim = mark.mask.mean() < 0.6  # for its box, as digits but one are, and no sheet
     crop = slim and mark.mask.size > 0.4 * grey.size
-    clear = (
+    clear = small or (
         np.diff(crossed).sum() < 14 and mark.share > 0.9 and (slim or mark.sides in (0, 4))
-        and 2 * np.median(ink[solid > 0]) > cv2.absdiff(grey, ground).max()
+        and (2 if mark.sides else 2.5) * np.median(ink[solid > 0]) > cv2.absdiff(grey, ground).max()
         and crossed.mean() < (0.4 if mark.sides == 4 else 0.25)
         and stroke_width(mark) < (0.45 if crop else 0.25) * max(mark.mask.shape))
     return mark if clear else None
@@ -151,14 +151,15 @@ def marks(ink, level):
         share = area / area[largest]
         if (share > 0.6).sum() > 8:
             continue  # squares of paper, tiles, the grain of wood
+        inside = sides == 0
         apart = np.maximum(start, start[largest]) - np.minimum(end, end[largest])
         near = apart.max(axis=1) / size[largest].max()
         beside = (near >= 0) & (near < 1) & (apart[:, 1] < -0.6 * size[largest, 1])
-        alike = beside & (size[:, 1] < 1.6 * size[largest, 1]) & (sides == 0)
-        kept = (near < 0.5) & (share >= 0.04) & (share <= 1) & (sides == 0) & ~alike
+        alike = beside & (size[:, 1] < 1.6 * size[largest, 1]) & inside
+        kept = (near < 0.5) & (share >= 0.04) & (share <= 1) & inside & ~alike
         kept[largest] = True
-        (x0, y0), (x1, y1) = start[kept].min(axis=0), end[kept].max(axis=0)
-        box = np.s_[max(0, y0 - 2) : y1 + 2, max(0, x0 - 2) : x1 + 2]
+        (x0, y0), (x1, y1) = np.maximum(start[kept].min(axis=0) - 2, 0), end[kept].max(axis=0) + 2
+        box = np.s_[y0:y1, x0:x1]
         mask = np.uint8(kept[labels[box]])
         yield Mark(ink[box], mask, box, not alike.any(), sides[largest], 1 / share.sum())
 
@@ -456,18 +457,17 @@ def parse_arguments():
 
 
 def score_test_set(model, arguments):
-    """Score the network on MNIST's test set, and plot its mistakes; answers True."""
+    """Score the network on MNIST's test set, and plot its mistakes."""
     images, labels, data = load_digits(arguments.data, "test")
     probabilities = predict(model, images)
     wrong = probabilities.argmax(axis=1) != labels
     mistakes = list(zip(images[wrong], labels[wrong], probabilities[wrong]))
     report_scores(
         model, f"test images of {data}", labels, probabilities, mistakes, arguments.plots)
-    return True
 
 
 def read_own_digits(model, arguments):
-    """Read the digits in images, score the labelled ones; answers whether all could be read."""
+    """Read the digits in images, score the labelled ones; answers whether some had none."""
     labels = read_labels(arguments.labels) if arguments.labels else None
     plot = Path(arguments.plots, "own_digits.png")
     check_writable(plot, arguments.csv or plot)
@@ -499,16 +499,16 @@ def read_own_digits(model, arguments):
         report_scores(model, "images", true, probabilities, mistakes, arguments.plots, "own_")
     elif arguments.labels:
         raise InputError(f"{arguments.labels}: names none of the images")
-    return not problems
+    return bool(problems)
 
 
 def main():
     arguments = parse_arguments()
     model = load_model(arguments.model)
     read = read_own_digits if arguments.images else score_test_set
-    complete = read(model, arguments)
+    incomplete = read(model, arguments)
     plt.show()
-    sys.exit(not complete)
+    sys.exit(incomplete)
 
 
 if __name__ == "__main__":

@@ -263,7 +263,7 @@ def train(model, train_set, validation_set, recipe, more_callbacks=()):
     best = stop_early("val_accuracy", patience=recipe.epochs, restore_best_weights=True)
     callbacks = [best, stop_early("val_loss", patience=recipe.patience or recipe.epochs),
                  keras.callbacks.TerminateOnNaN(), *more_callbacks]
-    smoothing, one_hot = 0.1 if recipe.ours else 0.0, np.eye(CLASSES, dtype=np.float32)
+    smoothing, one_hot = 0.1 * recipe.ours, np.eye(CLASSES, dtype=np.float32)
     cross_entropy = keras.losses.CategoricalCrossentropy(label_smoothing=smoothing)
     lowest = cross_entropy(one_hot, (1 - smoothing) * one_hot + smoothing / CLASSES)
     precision = fastest_precision() if recipe.precision == "auto" else recipe.precision

@@ -193,6 +193,20 @@ def sharp_shadow(random, digit):
     return camera(random, write(paper(random), ink) * edge_shadow(random, ink, 4))
 
 
+def frame_shadow(random, digit):
+    """The shadow of one bar or two of a window's frame across the digit."""
+    ink = place_digit(random, digit)
+    rows, columns = np.nonzero(ink[..., 0] > 0.5)
+    middle, shadow = np.array([columns.mean(), rows.mean()]), np.zeros((HEIGHT, WIDTH), np.float32)
+    angle, width = random.uniform(0, np.pi), int(random.integers(50, 200))
+    for bar in range(random.integers(1, 3)):
+        along = 2 * WIDTH * np.array([np.cos(angle + 1.5 * bar), np.sin(angle + 1.5 * bar)])
+        start, end = np.rint([middle - along, middle + along]).astype(int).tolist()
+        cv2.line(shadow, start, end, 1.0, width, cv2.LINE_AA)
+    shadow = cv2.GaussianBlur(shadow, (0, 0), 2)[..., np.newaxis]
+    return camera(random, write(paper(random), ink) * (1 - random.uniform(0.3, 0.5) * shadow))
+
+
 def soft_shadow(random, digit):
     ink = place_digit(random, digit)
     light = edge_shadow(random, ink, random.uniform(80, 300))
@@ -505,9 +519,9 @@ def beside_a_thumb(random, digit):
 
 
 KINDS = [
-    *(plain, lamp, window, sharp_shadow, soft_shadow, hand_shadow, vignette, glare, low_light),
-    *(ruled, ruled_turned, ruled_margin, ruled_lamp, squared, squared_turned, squared_window),
-    *(squared_small, squared_dark, coloured_paper, crumpled, dusty),
+    *(plain, lamp, window, sharp_shadow, frame_shadow, soft_shadow, hand_shadow, vignette),
+    *(glare, low_light, ruled, ruled_turned, ruled_margin, ruled_lamp, squared),
+    *(squared_turned, squared_window, squared_small, squared_dark, coloured_paper, crumpled, dusty),
     *(sheet_on_dark_desk, sheet_on_light_desk, tilted_sheet, note_on_dark_desk),
     *(note_on_light_desk, edge_in_view, corner_in_view),
     *(pencil, pencil_lamp, fine_pen, ball_pen, marker, dry_pen, chalk, coloured_ink),

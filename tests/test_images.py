@@ -65,7 +65,7 @@ FOURS = {
     "noise": Image.fromarray(np.uint8(np.clip(PLAIN + NOISE, 0, 255))).resize((200, 200)),
     "ink touches the border": draw(FOUR, place=(-37, 0), canvas=(163, 200)),
     "dark border": draw(FOUR, 60, None, (20, 9), (99, 90), boxes=[(84, 0, 99, 90), (0, 20, 8, 60)]),
-    "light on dark, lit from a side": Image.fromarray(np.uint8(SIDE_LIT)),
+    **{f"lit, {n}": Image.fromarray(np.uint8(SIDE_LIT)).resize((n, n)) for n in (90, 200)},
     "a blot far away": draw(FOUR, 40, canvas=(100, 90), boxes=[(85, 70, 90, 76)]),
     "another beside it": draw(FOUR, 70, canvas=(99, 90), boxes=[(75, 10, 85, 62)]),
     "below a desk": draw(FOUR, 99, None, (99, 280), (300, 400), boxes=[(0, 9, 300, 60)]),
@@ -108,8 +108,8 @@ def test_resized_averages_and_thin_strokes_are_widened():
 
 
 def test_small_images_and_photographs_are_read():
-    for size, small in {(100, 99): 1, (101, 99): 0, (150, 19): 1, (150, 20): 0}.items():
-        blot = draw([], canvas=size, boxes=[(60, 5, 69, 14)])
+    for size, small in {(60, 59): 1, (61, 60): 0, (150, 19): 1, (150, 20): 0}.items():
+        blot = draw([], canvas=size, boxes=[(40, 5, 49, 14)])
         assert (likeness(blot, np.pad(np.ones((20, 20)), 4)) > 0.99) == small
     digits, random = draw_digits(200, seed=5)[0], np.random.default_rng(0)
     kinds = [kind for kind in photographs.KINDS if kind is not photographs.twelve_megapixels]
@@ -132,7 +132,7 @@ def test_blank_page_has_no_digit():
     random, kinds = np.random.default_rng(1), photographs.EMPTY_KINDS[::3]  # Each takes a second.
     blank = [Image.open(io.BytesIO(kind(random, photographs.BLANK))) for kind in kinds]
     blank += [Image.new("RGB", (200, 200), "navy"), Image.new("RGBA", (50, 50), (0, 0, 0, 0))]
-    blank += [Image.new("L", (1, 1)), Image.fromarray(np.uint8(200 + NOISE / 4))]
+    blank += [Image.fromarray(np.uint8(200 + NOISE[:size, :size] / 4)) for size in (1, 28, 100)]
     tiles = np.tile(np.pad(WHITE, 50)[::8, ::8], (4, 4))
     blank += [Image.fromarray(tiles), draw(FOUR, 90, ink=191, ground=200)]  # which is too pale
     assert [found(image)[1] for image in blank] == [None] * len(blank)
