@@ -34,7 +34,6 @@ from PIL import Image, ImageChops, ImageOps, ImageStat
 # ---------------------------------------------------------------- reading an image
 
 SIDE = 480  # pixels of an image's longer side; finer detail than this is noise
-SMALL = 60  # pixels of the longer side, up to which an image holds a digit and nothing else
 
 
 def open_image(path):
@@ -74,8 +73,8 @@ Mark = collections.namedtuple("Mark", "ink mask box alone sides share")
 def find_digit(image):
     """Answer the picture that read_digit answers, and whether the digit stands alone in the image.
 
-    A small image, or one with a clear mark on an even ground, is read by its
-    brightness alone; any other as a photograph.
+    An image with a clear mark on an even ground is read by its brightness
+    alone, and a small one with any; all others as photographs.
     """
     grey = to_grey(image)
     mark = find_drawn(grey) or find_photographed(grey)
@@ -111,7 +110,7 @@ def find_drawn(grey):
     where it does not cross it, its largest part nearly all that there is, and nothing twice
     as unlike the ground, as ink is beside a shadow.
     """
-    small = max(grey.shape) <= SMALL or min(grey.shape) < BOX
+    small = max(grey.shape) <= 60 or min(grey.shape) < BOX  # pixels: with a digit, nothing else
     border = np.int16(np.concatenate([grey[0], grey[:, -1], grey[-1], grey[:, 0]]))
     ground = int(np.sort(border)[border.size // 2])
     ink = cv2.subtract(ground, grey) if cv2.mean(grey)[0] < ground else cv2.subtract(grey, ground)
@@ -129,7 +128,8 @@ def find_drawn(grey):
     crop = slim and mark.mask.size > 0.4 * grey.size
     clear = small or (
         np.diff(crossed).sum() < 14 and mark.share > 0.9 and (slim or mark.sides in (0, 4))
-        and (2 if mark.sides else 2.5) * np.median(ink[solid > 0]) > cv2.absdiff(grey, ground).max()
+        and (1.9 if mark.sides > 1 else 3.1) * np.percentile(ink[solid > 0], 20)
+        > cv2.absdiff(grey, ground).max()
         and crossed.mean() < (0.4 if mark.sides == 4 else 0.25)
         and stroke_width(mark) < (0.45 if crop else 0.25) * max(mark.mask.shape))
     return mark if clear else None
