@@ -128,7 +128,7 @@ def find_drawn(grey):
     crop = slim and mark.mask.size > 0.4 * grey.size
     clear = small or (
         np.diff(crossed).sum() < 14 and mark.share > 0.9 and (slim or mark.sides in (0, 4))
-        and (1.9 if mark.sides > 1 else 3.1) * np.percentile(ink[solid > 0], 20)
+        and (3.1 - 0.6 * min(mark.sides, 2)) * np.percentile(ink[solid > 0], 20)
         > cv2.absdiff(grey, ground).max()
         and crossed.mean() < (0.4 if mark.sides == 4 else 0.25)
         and stroke_width(mark) < (0.45 if crop else 0.25) * max(mark.mask.shape))
