@@ -467,7 +467,7 @@ def score_test_set(model, arguments):
 
 
 def read_own_digits(model, arguments):
-    """Read the digits in images, score the labelled ones; answers whether some had none."""
+    """Read the digits in images, score the labelled ones; answers whether some were not read."""
     labels = read_labels(arguments.labels) if arguments.labels else None
     plot = Path(arguments.plots, "own_digits.png")
     check_writable(plot, arguments.csv or plot)
