@@ -107,10 +107,10 @@ def find_drawn(grey):
     """Find a mark that differs in brightness from the ground at the border; a Mark or None.
 
     Unless the image is small, it is thin for how it fills the picture, the border even
-    where it does not cross it, its largest part nearly all that there is, and nothing twice
-    as unlike the ground, as ink is beside a shadow.
+    where it does not cross it, its largest part nearly all that there is, and nothing much
+    more unlike the ground, as ink is beside a shadow; the less so the more sides it reaches.
     """
-    small = max(grey.shape) <= 60 or min(grey.shape) < BOX  # pixels: with a digit, nothing else
+    small = max(grey.shape) <= 60 or min(grey.shape) < BOX  # pixels: room for a digit alone
     border = np.int16(np.concatenate([grey[0], grey[:, -1], grey[-1], grey[:, 0]]))
     ground = int(np.sort(border)[border.size // 2])
     ink = cv2.subtract(ground, grey) if cv2.mean(grey)[0] < ground else cv2.subtract(grey, ground)
@@ -139,7 +139,7 @@ def marks(ink, level):
     """Yield the two largest marks above a level of ink, uint8 of shape (h, w), each as a Mark.
 
     Near parts belong to a mark, like the bar of a 5, if they have at least a
-    twenty-fifth of its ink; but not another mark as high beside it, nor what
+    twenty-fifth of its ink; but not another as high close beside it, nor what
     reaches the sides of the picture: paper, desk and pens, which rank lower.
     """
     count, labels, stats, _ = cv2.connectedComponentsWithStats(np.uint8(ink > level))

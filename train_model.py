@@ -633,7 +633,7 @@ def run_as_script():
     except BrokenPipeError:
         # Whoever read the results has gone, as `| head` does; Python would complain at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (InputError, OSError, RuntimeError) as error:
+    except (InputError, OSError, RuntimeError) as error:  # the last of a link to itself
         file = getattr(error, "filename", None)
         print_error(f"{file}: {error.strerror}" if file else error)
     except KeyboardInterrupt:
