@@ -3,31 +3,40 @@
     python train_model.py
 
 trains on MNIST, prints the training statistics, saves the network as
-`digit_classifier.keras` and the accuracy and loss curves as a picture.
-`predict_model.py` scores the network; `--help` lists the options.
+`digit_classifier.keras` and a plot of accuracy and loss. `--help` lists the
+options; `predict_model.py` scores the network.
+
+Importing this file has Keras work with TensorFlow, float32 and channels last,
+whatever is set around it, and keeps the start of TensorFlow off the terminal.
 """
 
 import argparse
 import contextlib
-import dataclasses
-import functools
-import hashlib
 import logging
 import math
 import os
 import re
-import signal
 import socket
 import sys
 import time
 import warnings
+import zipfile
+from functools import partial
 from pathlib import Path
+
+# Whoever closes a standard stream wants no words from it, and no other file in its place.
+for stream, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+    if getattr(sys, stream) is None:
+        setattr(sys, stream, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 INTERRUPTED = 130  # exit status, by custom 128 plus the number of the signal
 
+os.environ["KERAS_BACKEND"] = "tensorflow"
+# A notebook hands its backend for plots on to scripts, whose environment may not have it.
+plot_backend = None if "matplotlib" in sys.modules else os.environ.pop("MPLBACKEND", None)
 # TensorFlow writes to the terminal while it starts, and no setting stops it all.
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-standard_error = os.dup(2)
+terminal = os.dup(2)
 os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 try:
     import cv2
@@ -40,177 +49,742 @@ except ModuleNotFoundError as error:
 except KeyboardInterrupt:
     sys.exit(INTERRUPTED)
 finally:
-    os.dup2(standard_error, 2)
-
+    os.dup2(terminal, 2)
+if plot_backend:
+    os.environ["MPLBACKEND"] = plot_backend
+    with contextlib.suppress(ImportError, ValueError):
+        plt.switch_backend(plot_backend)
+keras.config.set_floatx("float32")
+keras.config.set_image_data_format("channels_last")
+logging.getLogger("absl").setLevel(logging.ERROR)  # Keras warns there of every .h5 file.
 cv2.setNumThreads(1)  # More of its threads would wait for TensorFlow's.
 
 MODEL_FILE = "digit_classifier.keras"
 IMAGE_SHAPE = (28, 28)
 CLASSES = 10
-BOX = 20  # pixels of the box that a digit fills
 
 
-class InputError(Exception):
-    """Something that the user can put right; the text says what and how, in one line."""
+# ---------------------------------------------------------------- the network
 
-
-# ---------------------------------------------------------------- the networks and recipes
-
-conv = functools.partial(keras.layers.Conv2D, activation="relu")
-dense = functools.partial(keras.layers.Dense, activation="relu")
+conv = partial(keras.layers.Conv2D, activation="relu")
+dense = partial(keras.layers.Dense, activation="relu")
 pool, dropout, flatten = keras.layers.MaxPooling2D, keras.layers.Dropout, keras.layers.Flatten
 
-# Each network is its list of hidden layers; the input before them and the ten
-# outputs after them are the same for all.
+# Each network is its list of hidden layers. The first is ours; the others were published.
 ARCHITECTURES = {
-    "5x5": lambda: [conv(32, 5), pool(), conv(32, 5), pool(), flatten(), dense(128)],
-    "3x3-dropout": lambda: [conv(32, 3), conv(64, 3), pool(), dropout(0.25),
-                            flatten(), dense(256), dropout(0.5)],
+    "5x5": lambda: [
+        conv(32, 5),
+        pool(),
+        conv(32, 5),
+        pool(),
+        flatten(),
+        dense(128),
+    ],
+    "3x3-dropout": lambda: [
+        conv(32, 3),
+        conv(64, 3),
+        pool(),
+        dropout(0.25),
+        flatten(),
+        dense(256),
+        dropout(0.5),
+    ],
     "3x3": lambda: [conv(64, 3), conv(32, 3), pool(), flatten()],
     "3x3-pooled": lambda: [conv(32, 3), pool(), conv(64, 3), pool(), flatten()],
 }
 
 
 def build_model(architecture="5x5", data="MNIST"):
-    """Build an untrained keras.Sequential, named after the data that it is to be trained on.
+    """Build an untrained network.
 
-    It takes float32 images (n, 28, 28, 1) in [0, 1], ink bright on a dark ground, and
-    answers float32 probabilities (n, 10).
+    Args:
+        architecture: A name from ARCHITECTURES.
+        data: What it is to be trained on; the network is named after it.
+
+    Returns:
+        A keras.Sequential from float32 images (n, 28, 28, 1), 0 (ground) to 1
+        (ink), to float32 probabilities (n, 10).
     """
-    layers = [keras.Input((*IMAGE_SHAPE, 1)), *ARCHITECTURES[architecture](),
-              dense(CLASSES, activation="softmax")]
-    return keras.Sequential(layers, name="trained_on_" + re.sub("[^A-Za-z0-9.-]+", "_", data))
-
-
-def option(default, meaning, low=1, high=10**6, **settings):
-    """Make a field of Recipe that is an option of the command line, a number from low to high."""
-
-    def number(text):
-        if not low <= float(text) <= high:
-            raise argparse.ArgumentTypeError(f"{text} is not from {low} to {high}")
-        return type(low)(text)
-
-    if default not in (None, True):
-        meaning += f" (default: {default})"
-    return dataclasses.field(default=default, metadata={
-        "help": meaning, "default": argparse.SUPPRESS, **(settings or {"type": number})})
-
-
-@dataclasses.dataclass(frozen=True)
-class Recipe:
-    """How to train, by default our way."""
-
-    epochs: int = option(5, "passes over the training images")
-    batch_size: int | None = option(
-        None, "images a step (default: 64 for each epoch, at most 256)")
-    optimizer: str = option("adam", "Keras's optimizer", choices=[
-        "adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "ftrl", "lion", "nadam",
-        "rmsprop", "sgd"])
-    learning_rate: float | None = option(
-        None, "highest rate (default: ten times the optimizer's own, 0.01 for adam)", 1e-12, 1e12)
-    augment: bool = option(
-        True, "train on distorted images, or as they are", action=argparse.BooleanOptionalAction)
-    precision: str = option("auto", "of the computations in training; auto picks the fastest",
-                            choices=["auto", "float32", "bfloat16"])
-    validation_split: float = option(
-        0.2, "share of the images, the last ones, to validate on", 0.0, 1.0)
-    patience: int | None = option(
-        None, "epochs without a lower validation loss to stop after (default: never)")
-    seed: int = option(0, "seed of everything random", 0, 2**32 - 1)
-    # One-cycle rate, decaying weights, orthogonal steps, smoothed labels, calibration.
-    ours: bool = True
-
-
-# How each network was trained by those who published it; what they do not
-# say is as Keras has it by default.
-PLAIN_RECIPE = Recipe(batch_size=32, augment=False, precision="float32", ours=False)
-PUBLISHED_RECIPES = {
-    "5x5": PLAIN_RECIPE,
-    "3x3-dropout": dataclasses.replace(
-        PLAIN_RECIPE, epochs=50, batch_size=128, optimizer="adadelta",
-        validation_split=5_000 / 60_000, patience=5),
-    "3x3": dataclasses.replace(PLAIN_RECIPE, epochs=10),
-    "3x3-pooled": dataclasses.replace(PLAIN_RECIPE, epochs=10),
-}
+    layers = [
+        keras.Input((*IMAGE_SHAPE, 1)),
+        *ARCHITECTURES[architecture](),
+        dense(CLASSES, activation="softmax"),
+    ]
+    name = "trained_on_" + re.sub("[^A-Za-z0-9.-]+", "_", data)
+    return keras.Sequential(layers, name=name)
 
 
 # ---------------------------------------------------------------- the data
 
-# Of the images' bytes and, one byte each, the labels.
-MNIST_MD5 = {"365dab9bac26085dc69f1022fe166e2f", "a9c5e64a683c5dd2f6a9bf7c61b53e6f"}
-
 
 def load_digits(source, subset):
-    """Load images of digits, their labels, and the name of the data.
+    """Load images of digits and their labels.
 
-    `source` is "mnist" (from Keras's cache, or downloaded into it), "drawn"
-    (drawn here), "auto" (MNIST, or drawn digits with a warning where it
-    cannot be had), or the path of an `.npz` file laid out as Keras's
-    `mnist.npz`; `subset` is "train" or "test". Answers uint8 of shape
-    (n, 28, 28), 0 (ground) to 255 (ink), int64 of shape (n,), 0 to 9, and a
-    str. Raises InputError.
+    Args:
+        source: "mnist" (downloaded once, by Keras), "drawn" (drawn here), "auto"
+            (MNIST, or drawn digits with a warning where it cannot be had), or
+            the path of an `.npz` file laid out as Keras's `mnist.npz`.
+        subset: "train" or "test".
+
+    Returns:
+        The images, uint8 (n, 28, 28), 0 (ground) to 255 (ink); the labels,
+        int64 (n,), 0 to 9; and the name of the data, a str.
+
+    Raises:
+        InputError: The data cannot be had, or are no digits.
     """
     if source == "drawn":
-        drawn = draw_digits(60_000, 0) if subset == "train" else draw_digits(10_000, 1)
-        return *drawn, "drawn digits, not MNIST"
+        count, seed = {"train": (60_000, 0), "test": (10_000, 1)}[subset]
+        return *draw_digits(count, seed), "drawn digits, not MNIST"
+    if source not in ("auto", "mnist"):
+        return *read_npz(source, subset), Path(source).name
     try:
-        cached = source in ("auto", "mnist")
-        images, labels = load_mnist(subset) if cached else read_npz(source, subset)
+        return *load_mnist(subset), "MNIST"
     except InputError as error:
-        if source != "auto":
+        if source == "mnist":
             raise
-        print_error(f"{error}; going on with digits that are drawn here", "warning")
+        print_message("warning", f"{error}; going on with digits that are drawn here")
         return load_digits("drawn", subset)
-    md5 = hashlib.md5(images.tobytes() + np.uint8(labels).tobytes()).hexdigest()
-    name = Path(source).name.encode(errors="replace").decode()  # Some bytes are no text.
-    return images, np.int64(labels), "MNIST" if md5 in MNIST_MD5 else name
 
 
 def load_mnist(subset):
-    """Load MNIST from Keras's cache, whoever put it there, or by download."""
-    cache = Path(os.environ.get("KERAS_HOME", "~/.keras"), "datasets/mnist.npz").expanduser()
+    """Load MNIST, which Keras downloads once; see load_digits."""
+    timeout = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(10)  # seconds without a byte of the download
     try:
-        return read_npz(cache, subset)
-    except InputError as problem:
-        try:
-            with progress_on_standard_error():
-                sets = keras.datasets.mnist.load_data()
-        # Keras raises a plain Exception for most of what can go wrong here.
-        except Exception as error:
-            raise InputError(f"MNIST cannot be downloaded ({error}), nor is it in Keras's cache"
-                             f" ({problem}); with a copy of mnist.npz use --data FILE") from error
-    return sets[subset == "test"]
+        with progress_on_standard_error():
+            train_set, test_set = keras.datasets.mnist.load_data()
+    # Keras raises a plain Exception for most of what can go wrong here.
+    except Exception as error:
+        raise InputError(
+            f"MNIST cannot be downloaded ({error}); with a copy of mnist.npz use --data FILE"
+        ) from error
+    finally:
+        socket.setdefaulttimeout(timeout)
+    images, labels = train_set if subset == "train" else test_set
+    return images, labels.astype(np.int64)
 
 
 def read_npz(path, subset):
     """Read the arrays x_SUBSET and y_SUBSET of an `.npz` file; see load_digits."""
     try:
-        with np.load(path) as archive:
-            # Five times MNIST's largest array: what unpacks to more is no MNIST.
-            if any(array.file_size > 2**28 for array in archive.zip.infolist()):
-                raise ValueError("its arrays are too large")
-            images, labels = archive[f"x_{subset}"], archive[f"y_{subset}"]
-        if images.dtype != np.uint8 or images.shape[1:] != IMAGE_SHAPE or not len(images):
-            raise ValueError(f"x_{subset} is {images.dtype} of shape {images.shape}")
-        if labels.shape != images.shape[:1] or not np.isin(labels, range(CLASSES)).all():
-            raise ValueError(f"y_{subset} is not one label from 0 to 9 for each image")
+        with zipfile.ZipFile(path) as archive:
+            sizes = [array.file_size for array in archive.infolist()]
+        if max(sizes) > 2**28:  # bytes, five times MNIST's largest array
+            raise ValueError("its arrays are too large")
+        with np.load(path) as arrays:
+            images, labels = np.atleast_1d(arrays[f"x_{subset}"], arrays[f"y_{subset}"])
     # A damaged or foreign file can raise nearly anything in zipfile and NumPy.
     except Exception as error:
         reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path}: not a data set of digits: {reason}") from error
-    return images, labels
+        raise InputError(
+            f"{path}: {reason}; wanted is an .npz file with the arrays"
+            " x_train, y_train, x_test and y_test, as Keras's mnist.npz"
+        ) from error
+    if labels.shape == (len(images), CLASSES) and np.all(np.sort(labels) == one_hot(9)):
+        labels = labels.argmax(axis=1)
+    whole_numbers = np.issubdtype(images.dtype, np.integer) and images.size > 0
+    one_label_each = labels.size == len(images) and np.isin(labels, range(CLASSES)).all()
+    fitting = images.size == len(images) * math.prod(IMAGE_SHAPE)
+    if not (
+        whole_numbers and one_label_each and fitting and 0 <= images.min() <= images.max() < 256
+    ):
+        raise InputError(
+            f"{path}: x_{subset} is {images.dtype} of shape {images.shape}, y_{subset}"
+            f" {labels.dtype} of shape {labels.shape}; wanted are integers from 0 (ground)"
+            " to 255 (ink) of shape (n, 28, 28) and n labels from 0 to 9"
+        )
+    return images.reshape(-1, *IMAGE_SHAPE).astype(np.uint8), labels.ravel().astype(np.int64)
 
 
 def split(images, labels, share):
-    """Split off the last images, a share from 0 to 1, for validation; answers two pairs.
+    """Split off the last images for validation.
 
-    Raises InputError if either would be empty.
+    Args:
+        images: An array of n images.
+        labels: Their labels, an array (n,).
+        share: How many to split off, a share from 0 to 1.
+
+    Returns:
+        Two pairs (images, labels), for training and for validation.
+
+    Raises:
+        InputError: One of the two would be empty.
     """
-    count = round(len(images) * share)
-    if not 0 < count < len(images):
-        raise InputError(f"--validation-split {share:g} of {len(images)} images"
-                         " leaves none for training or none for validation")
-    return (images[:-count], labels[:-count]), (images[-count:], labels[-count:])
+    first = len(images) - round(len(images) * share)
+    if not 0 < first < len(images):
+        raise InputError(
+            f"--validation-split {share:g} of {len(images)} images"
+            " leaves none for training or none for validation"
+        )
+    unseen = set(labels[first:].tolist()) - set(labels[:first].tolist())
+    if unseen:
+        print_message(
+            "warning",
+            f"no training image shows a {min(unseen)}, but validation images do:"
+            " the data seem to be sorted by label; shuffle them",
+        )
+    return (images[:first], labels[:first]), (images[first:], labels[first:])
+
+
+def as_input(images):
+    """Convert uint8 images (n, 28, 28) to what the network takes; see build_model."""
+    return np.float32(images[..., np.newaxis]) / 255
+
+
+def one_hot(labels):
+    """Convert labels, int (n,), to float32 (n, 10)."""
+    return np.eye(CLASSES, dtype=np.float32)[labels]
+
+
+# ---------------------------------------------------------------- training
+
+
+def train(
+    model,
+    train_set,
+    validation_set,
+    callbacks=(),
+    *,
+    epochs=5,
+    batch_size=None,
+    optimizer="muon",
+    learning_rate=None,
+    augment=True,
+    one_cycle=True,
+    label_smoothing=0.1,
+    patience=None,
+    seed=0,
+):
+    """Train a network in place, and leave it as it was after its best epoch.
+
+    Args:
+        model: The network, from build_model.
+        train_set: A pair of images and labels, as load_digits returns them.
+        validation_set: Another pair; the best epoch is the most accurate on it.
+        callbacks: More Keras callbacks.
+        epochs: Passes over the training images.
+        batch_size: Images a step; None is 64 for each epoch, at most 256.
+        optimizer: The name of one of Keras's optimizers.
+        learning_rate: The highest one; None is as make_optimizer says.
+        augment: Whether to train on distorted images.
+        one_cycle: Whether the learning rate rises and falls, or is constant.
+        label_smoothing: Share of each label that is spread over all digits.
+        patience: Epochs without a lower validation loss to stop after, or None.
+        seed: Of the order of the images and of their distortions.
+
+    Returns:
+        The history, a dict of lists with a value an epoch (loss, accuracy,
+        val_loss, val_accuracy; losses in nats), and whether Ctrl-C ended the
+        training after its first epoch.
+
+    Raises:
+        InputError: The loss is no longer finite.
+        KeyboardInterrupt: Ctrl-C was pressed in the first epoch.
+    """
+    # In a short run more steps are worth more than large batches.
+    batch_size = min(batch_size or min(64 * epochs, 256), len(train_set[0]))
+    batches = training_batches(*train_set, batch_size, augment, seed)
+    steps = math.ceil(len(train_set[0]) / batch_size)
+    best = keras.callbacks.EarlyStopping("val_accuracy", patience=epochs, restore_best_weights=True)
+    stop = keras.callbacks.EarlyStopping("val_loss", patience=patience or epochs)
+    one_cycle_steps = epochs * steps if one_cycle else None
+    # Hidden layers compute as is fastest here. What is saved computes in float32 everywhere.
+    for layer in model.layers[:-1]:
+        layer.dtype_policy = fastest_policy()
+    model.compile(
+        make_optimizer(optimizer, learning_rate, one_cycle_steps, model.layers[-1].name),
+        keras.losses.CategoricalCrossentropy(label_smoothing=label_smoothing),
+        metrics=["accuracy"],
+        steps_per_execution=min(20, steps),
+        jit_compile=False,  # XLA makes this network two to three times slower on processors.
+    )
+    interrupted = False
+    try:
+        with progress_on_standard_error() as verbose:
+            model.fit(
+                batches,
+                steps_per_epoch=steps,
+                epochs=epochs,
+                callbacks=[best, stop, keras.callbacks.TerminateOnNaN(), *callbacks],
+                verbose=verbose,
+                validation_data=(as_input(validation_set[0]), one_hot(validation_set[1])),
+                validation_batch_size=500,
+                shuffle=False,  # The batches are.
+            )
+    except KeyboardInterrupt:
+        if best.best_weights is None:
+            raise
+        interrupted = True
+    history = model.history.history
+    if not np.isfinite(history["loss"] + history["val_loss"]).all():
+        raise InputError(
+            "training diverged: the loss is no longer finite; nothing is saved;"
+            " try a lower --learning-rate"
+        )
+    model.set_weights(best.best_weights)
+    for layer in model.layers:
+        layer.dtype_policy = "float32"
+    return history, interrupted
+
+
+def training_batches(images, labels, batch_size, augment, seed):
+    """Make the batches to train on, shuffled anew in each epoch.
+
+    Args:
+        images: uint8 (n, 28, 28).
+        labels: int64 (n,).
+        batch_size: Images a batch.
+        augment: Whether to distort the images.
+        seed: The same seed makes the same batches.
+
+    Returns:
+        An endless tf.data.Dataset of float32 images (batch_size, 28, 28, 1) from
+        0 to 1, and labels (batch_size,).
+    """
+    count = len(images)
+    images, labels = tf.constant(images[..., np.newaxis]), tf.constant(one_hot(labels))
+
+    def make_batch(step, chosen):
+        batch = tf.cast(tf.gather(images, chosen), tf.float32) / 255
+        if augment:
+            batch = distort(batch, (seed, step))
+        return batch, tf.gather(labels, chosen)
+
+    order = tf.data.Dataset.range(count).shuffle(count, seed).repeat().batch(batch_size)
+    return order.enumerate().map(make_batch, num_parallel_calls=2).prefetch(4)
+
+
+def distort(images, seed):
+    """Turn, scale, stretch, slant and shift images at random, each in its own way.
+
+    They are turned by up to 10 degrees, scaled by 10%, stretched by 7%, slanted
+    by 9 degrees, and shifted by 1.5 pixels, by one affine change and so one
+    resampling, which blurs least (Simard, Steinkraus and Platt, "Best practices
+    for convolutional neural networks", ICDAR 2003).
+
+    Args:
+        images: A float32 tensor (n, 28, 28, 1), the ground at 0.
+        seed: Two integers; the same ones distort in the same way.
+
+    Returns:
+        The distorted images, a float32 tensor of the same shape.
+    """
+    uniform = tf.random.stateless_uniform([6, tf.shape(images)[0]], seed, -1, 1)
+    angle, size, stretch, slant, right, down = tf.unstack(uniform)
+    # The matrix takes a place in the result, counted from the middle, to the
+    # place in the image that its brightness comes from.
+    a, b = 1 + 0.1 * size + 0.07 * stretch, 0.15 * slant - 0.17 * angle
+    c, d = 0.17 * angle, 1 + 0.1 * size - 0.07 * stretch
+    middle = (IMAGE_SHAPE[0] - 1) / 2
+    x = middle - (a + b) * middle + 1.5 * right
+    y = middle - (c + d) * middle + 1.5 * down
+    matrix = tf.stack([a, b, x, c, d, y, 0 * a, 0 * a], axis=1)
+    return keras.ops.image.affine_transform(images, matrix, fill_mode="constant")
+
+
+def make_optimizer(name, learning_rate=None, one_cycle_steps=None, output_layer="output"):
+    """Make an optimizer, with a one-cycle learning rate or a constant one.
+
+    A one-cycle rate rises linearly over the first 15% of the steps and falls to
+    zero along a cosine; its top can be far higher than a constant one (Smith and
+    Topin 2017, https://arxiv.org/abs/1708.07120). Muon changes a dense layer in
+    all directions alike (Jordan and others 2024,
+    https://kellerjordan.github.io/posts/muon/), and leaves the rest to Adam.
+
+    Args:
+        name: The name of one of Keras's optimizers.
+        learning_rate: The highest rate. None is the optimizer's own, in one cycle
+            ten times as much, or less for a long training.
+        one_cycle_steps: The steps of the whole training, or None for a constant rate.
+        output_layer: The name of the layer that Muon leaves to Adam.
+
+    Returns:
+        The keras.optimizers.Optimizer.
+    """
+    optimizer = type(keras.optimizers.get(name))
+    own_rate = keras.optimizers.get(name).get_config()["learning_rate"]
+    if not one_cycle_steps:
+        return optimizer(learning_rate or own_rate)
+    # A thousand steps are about the default run; in a longer one less is best.
+    longer = max(1, one_cycle_steps / 1000)
+    highest = learning_rate or 10 * own_rate / math.sqrt(longer)
+    warm_up = math.ceil(0.15 * one_cycle_steps)
+    fall = max(1, one_cycle_steps - warm_up)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0, fall, warmup_target=highest, warmup_steps=warm_up
+    )
+    if optimizer is not keras.optimizers.Muon:
+        return optimizer(schedule)
+    decay = 0.4 / math.sqrt(longer)
+    return optimizer(
+        schedule,
+        adam_beta_2=0.99,  # A run is short for Keras's memory of a thousand gradients.
+        weight_decay=decay,
+        adam_weight_decay=decay,
+        ns_steps=3,
+        exclude_layers=[output_layer],
+    )
+
+
+def fastest_policy(cpu_description="/proc/cpuinfo"):
+    """Return the Keras dtype policy in which this machine trains fastest.
+
+    bfloat16 is faster only where the processor itself multiplies such matrices
+    (x86 with AMX or AVX512-BF16).
+    """
+    file = Path(cpu_description)
+    flags = file.read_text(errors="replace") if file.is_file() else ""
+    capable = "amx_bf16" in flags or "avx512_bf16" in flags
+    return "mixed_bfloat16" if capable and not tf.config.list_physical_devices("GPU") else "float32"
+
+
+def calibrate(model, images, labels):
+    """Make the probabilities of a network fit how often it is right.
+
+    Divides the logits, by way of the last layer's weights, by the temperature
+    that gives the lowest cross-entropy; no decision changes (Guo, Pleiss, Sun and
+    Weinberger, "On calibration of modern neural networks", ICML 2017).
+
+    Args:
+        model: The trained network, changed in place.
+        images: Images that it was not trained on, uint8 (n, 28, 28).
+        labels: Their labels, int (n,).
+    """
+    probabilities = model.predict(as_input(images), batch_size=500, verbose=0)
+    logits = np.log(np.maximum(probabilities, 1e-30))
+    cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    temperature = min(
+        np.geomspace(0.2, 5, 161, dtype=np.float32),
+        key=lambda temperature: cross_entropy(labels, logits / temperature),
+    )
+    output = model.layers[-1]
+    output.set_weights([weights / temperature for weights in output.get_weights()])
+
+
+@contextlib.contextmanager
+def progress_on_standard_error():
+    """Send Keras's progress bars to standard error; yields the fitting `verbose`."""
+    with contextlib.redirect_stdout(sys.stderr):
+        # Where there is no terminal a bar would be written again and again.
+        yield 1 if sys.stderr.isatty() else 2
+
+
+# ---------------------------------------------------------------- the plot
+
+
+def plot_history(history, data, augment, label_smoothing):
+    """Plot accuracy and loss of both sets over the epochs.
+
+    Args:
+        history: What train returns.
+        data: The name of the data.
+        augment: Whether the network was trained on distorted images.
+        label_smoothing: As train takes it.
+
+    Returns:
+        The matplotlib.figure.Figure.
+    """
+    figure, axes = new_plot(10, 4, 1, 2)
+    figure.suptitle(f"Training on {drawable(data)}", parse_math=False)
+    training = "training, on distorted images" if augment else "training"
+    loss = "loss on smoothed labels" if label_smoothing else "loss"
+    epochs = range(1, len(history["loss"]) + 1)
+    for axis, name, heading in ((axes[0, 0], "accuracy", "accuracy"), (axes[0, 1], "loss", loss)):
+        axis.plot(epochs, history[name], "o-", label=training)
+        axis.plot(epochs, history[f"val_{name}"], "o-", label="validation")
+        axis.set(xlabel="epoch", ylabel=heading)
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.legend()
+    return figure
+
+
+def drawable(name):
+    """Replace what Matplotlib cannot draw, as bytes in the name of a file that are no text."""
+    return name.encode(errors="replace").decode()
+
+
+def new_plot(width, height, rows=1, columns=1):
+    """Make a figure of a size in inches, whose window fits a screen of 1366 x 768; and its axes."""
+    dpi = min(100, 1300 / width, 620 / height)
+    return plt.subplots(rows, columns, squeeze=False, figsize=(width, height), dpi=dpi)
+
+
+def save_plot(figure, path, title):
+    """Save a Matplotlib figure as PNG, say where, and give its window a title."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with warnings.catch_warnings(action="ignore"):  # of letters that Matplotlib's font has not
+        figure.savefig(path, dpi=150, format="png")
+    print_result("plot saved as", path)
+    figure.canvas.manager.set_window_title(title)
+
+
+# ---------------------------------------------------------------- the command line
+
+# How those who published each network trained it; what they do not say is as
+# Keras has it by default.
+PLAIN = {
+    "batch_size": 32,
+    "optimizer": "adam",
+    "augment": False,
+    "one_cycle": False,
+    "label_smoothing": 0.0,
+    "calibrated": False,
+}
+LARGE = {"batch_size": 128, "optimizer": "adadelta", "validation_split": 1 / 12, "patience": 5}
+PUBLISHED = {
+    "5x5": PLAIN,
+    "3x3-dropout": PLAIN | LARGE | {"epochs": 50},
+    "3x3": PLAIN | {"epochs": 10},
+    "3x3-pooled": PLAIN | {"epochs": 10},
+}
+
+
+def number(kind, low, high):
+    """Make an argparse type: a number of a kind, int or float, from low to high."""
+
+    def parse(text):
+        value = kind(text)
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text} is not from {low} to {high}")
+        return value
+
+    parse.__name__ = kind.__name__  # argparse names it where the text is no number.
+    return parse
+
+
+def optimizer_name(text):
+    """Check the name of one of Keras's optimizers, as an argparse type."""
+    try:
+        make_optimizer(text)
+    except (KeyError, TypeError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"Keras has no optimizer {text!r}") from error
+    return text
+
+
+def make_parser(description):
+    """Make an argparse parser with the options that both scripts have, and one-line errors."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.error = lambda message: parser.exit(2, f"{parser.prog}: error: {message} (see --help)\n")
+    parser.add_argument(
+        "--data",
+        default="auto",
+        help="mnist (downloaded once), drawn (digits that are drawn here), auto (mnist, or drawn"
+        " where it cannot be had), or a mnist.npz that you have (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--plots", metavar="DIR", default="plots", help="folder for plots (default: %(default)s)"
+    )
+    return parser
+
+
+def parse_arguments():
+    """Parse the command line: what is typed wins over the recipe, the recipe over the defaults."""
+    parser = make_parser("Train a network to classify handwritten digits, and save it.")
+    parser.set_defaults(**train.__kwdefaults__, calibrated=True)
+    add = parser.add_argument
+    add(
+        "--output",
+        metavar="FILE",
+        default=MODEL_FILE,
+        help="where to save the network, .keras or .h5 (default: %(default)s)",
+    )
+    add(
+        "--architecture",
+        choices=ARCHITECTURES,
+        default="5x5",
+        help="the network (default: %(default)s)",
+    )
+    add(
+        "--recipe",
+        choices=["ours", "published"],
+        default="ours",
+        help="how to train it: ours, or as those did who published the network;"
+        " the options below win over it (default: %(default)s)",
+    )
+    add(
+        "--epochs",
+        type=number(int, 1, 10**6),
+        help="passes over the training images (default: %(default)s)",
+    )
+    add(
+        "--batch-size",
+        type=number(int, 1, 10**6),
+        help="images a step (default: 64 for each epoch, at most 256)",
+    )
+    add(
+        "--optimizer",
+        type=optimizer_name,
+        help="one of Keras's optimizers (default: %(default)s)",
+    )
+    add(
+        "--learning-rate",
+        type=number(float, 1e-12, 1e12),
+        help="highest rate (default: ten times the optimizer's own, 0.01 for muon)",
+    )
+    add(
+        "--augment",
+        action=argparse.BooleanOptionalAction,
+        help="train on distorted images, or as they are",
+    )
+    add(
+        "--validation-split",
+        type=number(float, 0, 1),
+        default=0.2,
+        help="share of the images, the last ones, to validate on (default: %(default)s)",
+    )
+    add(
+        "--patience",
+        type=number(int, 1, 10**6),
+        help="epochs without a lower validation loss to stop after (default: never)",
+    )
+    add(
+        "--seed",
+        type=number(int, 0, 2**32 - 1),
+        help="seed of everything random (default: %(default)s)",
+    )
+    arguments = parser.parse_args()
+    if arguments.recipe == "published":
+        parser.set_defaults(**PUBLISHED[arguments.architecture])
+        arguments = parser.parse_args()
+    if not arguments.output.endswith((".keras", ".h5")):
+        parser.error("argument --output: the name must end in .keras or .h5")
+    return arguments
+
+
+def print_statistics(model, data, history, train_set, validation_set, seconds):
+    """Print what the training came to."""
+    print("Training statistics")
+    print_result("data", data)
+    print_result("epochs", len(history["val_loss"]))
+    for name, (images, labels) in (("training", train_set), ("validation", validation_set)):
+        loss, accuracy = model.evaluate(as_input(images), labels, batch_size=500, verbose=0)
+        print_result(f"{name} accuracy", f"{accuracy:.2%} (loss {loss:.4f})")
+    print_result("validation images", f"{len(validation_set[0]):,}")
+    print_result("time", f"{seconds:.1f} s")
+    print_result("software", f"Keras {keras.__version__} with TensorFlow {tf.__version__}")
+
+
+def main():
+    """Train, calibrate, save, and say how it went."""
+    arguments = parse_arguments()
+    curves = Path(arguments.plots, "training_curves.png")
+    images, labels, data = load_digits(arguments.data, "train")
+    train_set, validation_set = split(images, labels, arguments.validation_split)
+    check_writable(arguments.output, curves)
+    keras.utils.set_random_seed(arguments.seed)
+    model = build_model(arguments.architecture, data)
+    model.summary(print_fn=lambda line: print(printable(line)))
+    start = time.perf_counter()
+    settings = {name: getattr(arguments, name) for name in train.__kwdefaults__}
+    history, interrupted = train(model, train_set, validation_set, **settings)
+    if arguments.calibrated:
+        calibrate(model, *validation_set)
+    seconds = time.perf_counter() - start
+    save_model(model, arguments.output)
+    if interrupted:
+        print_message(
+            "warning", f"stopped; the best epoch's network is saved as {arguments.output}"
+        )
+        sys.exit(INTERRUPTED)
+    print_statistics(model, data, history, train_set, validation_set, seconds)
+    print_result("network saved as", arguments.output)
+    figure = plot_history(history, data, arguments.augment, arguments.label_smoothing)
+    save_plot(figure, curves, "Training curves")
+    plt.show()
+
+
+# ---------------------------------------------------------------- files and errors
+
+
+class InputError(Exception):
+    """Something that the user can put right; the text says what and how, in one line."""
+
+
+def check_writable(*paths):
+    """Raise InputError if one of these files cannot be written after long work."""
+    for path in map(Path, paths):
+        folder = next(folder for folder in Path(os.path.realpath(path)).parents if folder.exists())
+        if path.is_dir() or not os.access(f"{folder}/", os.W_OK):  # No file ends in a slash.
+            raise InputError(f"{path}: cannot be written; name another file or folder")
+
+
+def save_model(model, path):
+    """Save a network in plain Keras 3, ready for `evaluate`, so that every Keras from 3.3 loads it.
+
+    At any moment the file is the earlier one or the new one, whole.
+
+    Args:
+        model: The network.
+        path: The file, `.keras` or `.h5`.
+
+    Raises:
+        OSError: The file cannot be written; an earlier one is left as it is.
+    """
+    # Plain SGD has no state of its own, so the file holds the network alone.
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    for layer in model.layers:
+        layer.get_config = partial(without_unset, layer.get_config())
+    path = Path(os.path.realpath(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        model.save(unfinished)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def without_unset(config):
+    """Leave out the settings that are None, which an older Keras may not know."""
+    return {
+        name: without_unset(value) if isinstance(value, dict) else value
+        for name, value in config.items()
+        if value is not None
+    }
+
+
+def printable(text):
+    """Replace what standard output cannot print, as some characters of a path."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return str(text).encode(encoding, "backslashreplace").decode(encoding)
+
+
+def print_result(name, value):
+    """Print a result as one line of a table."""
+    print(f"  {name:<20} {printable(value)}")
+
+
+def print_message(kind, message):
+    """Print an error or a warning as one line on standard error."""
+    line = " ".join(str(message).splitlines())
+    print(f"{Path(sys.argv[0]).name}: {kind}: {line}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def run_as_script():
+    """Run a script's main: what a user can put right or wants ends it with one line."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+        return
+    except BrokenPipeError:
+        # Whoever read the results has gone, as `| head` does; Python would complain at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (InputError, OSError) as error:
+        file = getattr(error, "filename", None)
+        print_message("error", f"{file}: {error.strerror}" if file else error)
+    except KeyboardInterrupt:
+        print_message("error", "interrupted")
+        sys.exit(INTERRUPTED)
+    sys.exit(1)
+
+
+# ---------------------------------------------------------------- images as MNIST's
+
+BOX = 20  # pixels of the box that a digit fills
 
 
 def fit(ink):
@@ -235,256 +809,6 @@ def resized(picture, scale):
     """Resize a picture, uint8 of shape (h, w)."""
     size = [max(2, round(scale * side)) for side in reversed(picture.shape)]
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-
-
-def as_input(images):
-    """Convert uint8 images of shape (n, 28, 28) to what the network takes; see build_model."""
-    return np.float32(images[..., None]) / 255
-
-
-# ---------------------------------------------------------------- training
-
-
-def train(model, train_set, validation_set, recipe, more_callbacks=()):
-    """Train the network in place, and leave it as it was after its best epoch.
-
-    The sets are pairs (images, labels) from load_digits, the recipe is a
-    Recipe. Answers the history, a dict of lists with a value an epoch (loss,
-    accuracy, val_loss, val_accuracy; the losses are cross-entropies in nats,
-    less what the smoothing of the labels adds), and a status: 0, or 130 or
-    143 if Ctrl-C or SIGTERM stopped it after at least one epoch; before that
-    they are raised. Raises InputError if the loss is no longer finite.
-    """
-    # In a short run more steps are worth more than large batches, and milder distortions.
-    batch_size = min(recipe.batch_size or min(64 * recipe.epochs, 256), len(train_set[0]))
-    steps = math.ceil(len(train_set[0]) / batch_size)
-    strength = recipe.augment and min(0.95 + 0.05 * recipe.epochs, 1.2)
-    stop_early = keras.callbacks.EarlyStopping
-    best = stop_early("val_accuracy", patience=recipe.epochs, restore_best_weights=True)
-    callbacks = [best, stop_early("val_loss", patience=recipe.patience or recipe.epochs),
-                 keras.callbacks.TerminateOnNaN(), *more_callbacks]
-    smoothing, one_hot = 0.1 * recipe.ours, np.eye(CLASSES, dtype=np.float32)
-    cross_entropy = keras.losses.CategoricalCrossentropy(label_smoothing=smoothing)
-    lowest = cross_entropy(one_hot, (1 - smoothing) * one_hot + smoothing / CLASSES)
-    precision = fastest_precision() if recipe.precision == "auto" else recipe.precision
-    for layer in model.layers[:-1]:
-        layer.dtype_policy = "mixed_bfloat16" if precision == "bfloat16" else "float32"
-    model.compile(
-        make_optimizer(recipe, recipe.epochs * steps),
-        lambda labels, probabilities: cross_entropy(labels, probabilities) - lowest,
-        metrics=["accuracy"], steps_per_execution=min(20, steps),
-        jit_compile=False)  # XLA makes this network two to three times slower on processors.
-    status = 0
-    try:
-        with progress_on_standard_error() as verbose:
-            model.fit(
-                training_batches(*train_set, batch_size, strength, recipe.seed),
-                steps_per_epoch=steps, epochs=recipe.epochs, callbacks=callbacks, verbose=verbose,
-                validation_data=(as_input(validation_set[0]), one_hot[validation_set[1]]),
-                validation_batch_size=500, shuffle=False)
-    except (KeyboardInterrupt, SystemExit) as stop:
-        if best.best_weights is None:
-            raise
-        status = getattr(stop, "code", INTERRUPTED)
-    history = model.history.history
-    if not np.isfinite(history["loss"]).all():
-        raise InputError("training diverged: the loss is no longer finite; nothing is saved;"
-                         " try a lower --learning-rate")
-    model.set_weights(best.best_weights)
-    for layer in model.layers:
-        layer.dtype_policy = "float32"
-    return history, status
-
-
-def training_batches(images, labels, batch_size, strength, seed):
-    """Make an endless tf.data.Dataset of shuffled batches, the same for the same seed.
-
-    A batch is float32 images (n, 28, 28, 1) in [0, 1], distorted with a strength
-    from 0, and float32 one-hot labels (n, 10).
-    """
-    count = len(images)
-    images, labels = tf.constant(images[..., None]), tf.constant(labels)
-
-    def make_batch(step, chosen):
-        batch = tf.cast(tf.gather(images, chosen), tf.float32) / 255
-        if strength:
-            batch = distort(batch, strength, (seed, step))
-        return batch, tf.one_hot(tf.gather(labels, chosen), CLASSES)
-
-    order = tf.data.Dataset.range(count).shuffle(count, seed).repeat().batch(batch_size)
-    return order.enumerate().map(make_batch, num_parallel_calls=2).prefetch(4)
-
-
-def distort(images, strength, seed):
-    """Turn, scale, stretch, slant and shift images at random, each in its own way.
-
-    One affine change, and so one resampling, which blurs least (Simard,
-    Steinkraus and Platt, "Best practices for convolutional neural networks",
-    ICDAR 2003), of a float32 tensor of shape (n, 28, 28, 1), the ground at 0.
-    The same seed, two ints, distorts in the same way.
-    """
-    uniform = tf.random.stateless_uniform([6, tf.shape(images)[0]], seed, -strength, strength)
-    angle, size, stretch, slant, right, down = tf.unstack(uniform)
-    # The matrix takes a place in the result, counted from the middle, to the
-    # place in the image that its brightness comes from.
-    a, b = 1 + 0.1 * size + 0.07 * stretch, 0.15 * slant - 0.17 * angle
-    c, d = 0.17 * angle, 1 + 0.1 * size - 0.07 * stretch
-    middle = (IMAGE_SHAPE[0] - 1) / 2
-    x = middle - (a + b) * middle + 1.5 * right
-    y = middle - (c + d) * middle + 1.5 * down
-    matrix = tf.stack([a, b, x, c, d, y, 0 * a, 0 * a], axis=1)
-    return keras.ops.image.affine_transform(images, matrix, fill_mode="constant")
-
-
-def make_optimizer(recipe, steps):
-    """Make the keras.optimizers.Optimizer for a training of so many steps.
-
-    A one-cycle learning rate rises linearly over the first 15% of the steps
-    and falls to zero along a cosine; its top can be far higher than a constant
-    one (Smith and Topin 2017, https://arxiv.org/abs/1708.07120).
-    """
-    optimizer = keras.optimizers.get(recipe.optimizer)
-    kind, settings = type(optimizer), optimizer.get_config()
-    own_rate = settings["learning_rate"]
-    if not recipe.ours:
-        return kind(**settings | {"learning_rate": recipe.learning_rate or own_rate})
-    # The recipe fits a thousand steps, about the default run. In a longer one the rate is lower,
-    # weights decay more slowly, and Adam, which remembers a thousand gradients, looks further back.
-    longer = max(1, steps / 1000)
-    highest = recipe.learning_rate or 10 * own_rate / math.sqrt(longer)
-    warm_up = math.ceil(0.15 * steps)
-    settings["learning_rate"] = keras.optimizers.schedules.CosineDecay(
-        highest / 25, max(1, steps - warm_up), warmup_target=highest, warmup_steps=warm_up)
-    settings["weight_decay"] = 0.0004 / own_rate / math.sqrt(longer)
-    if "beta_2" in settings:
-        settings["beta_2"] = 1 - 0.05 / longer
-    return orthogonalized(kind)(**settings)
-
-
-def orthogonalized(optimizer):
-    """Derive an optimizer class whose steps change a hidden layer in all directions alike.
-
-    Each step for a layer's weights, as a matrix with a column an output, gives
-    way to a nearly orthogonal one of its length (Jordan and others, "Muon",
-    2024, https://kellerjordan.github.io/posts/muon/).
-    """
-
-    class Orthogonalized(optimizer):
-        def update_step(self, gradient, variable, learning_rate):
-            before = tf.identity(variable)
-            super().update_step(gradient, variable, learning_rate)
-            if len(variable.shape) == 1 or variable.shape[-1] == CLASSES:
-                return  # biases, and the output layer
-            step = tf.reshape(variable - before, (-1, variable.shape[-1]))
-            matrix = tf.math.divide_no_nan(step, tf.norm(step))
-            for _ in range(3):  # Newton-Schulz iterations, with Jordan's coefficients
-                square = tf.transpose(matrix) @ matrix
-                matrix = 3.4445 * matrix - matrix @ (4.775 * square - 2.0315 * square @ square)
-            step = tf.math.divide_no_nan(matrix, tf.norm(matrix)) * tf.norm(step)
-            variable.assign(before + tf.reshape(step, variable.shape))
-
-    return Orthogonalized
-
-
-def fastest_precision(cpu_description="/proc/cpuinfo"):
-    """Find the precision in which this machine trains fastest, "bfloat16" or "float32".
-
-    bfloat16 is faster only where the processor itself multiplies such matrices
-    (x86 with AMX or AVX512-BF16).
-    """
-    file = Path(cpu_description)
-    flags = file.read_text(errors="replace") if file.is_file() else ""
-    capable = "amx_bf16" in flags or "avx512_bf16" in flags
-    return "bfloat16" if capable and not tf.config.list_physical_devices("GPU") else "float32"
-
-
-def calibrate(model, images, labels):
-    """Make the network's probabilities fit how often it is right on images not trained on.
-
-    Divides the logits, by way of the last layer's weights, by the temperature
-    that gives the lowest cross-entropy on these images, uint8 (n, 28, 28), with
-    these labels, int (n,); no decision changes (Guo, Pleiss, Sun and Weinberger,
-    "On calibration of modern neural networks", ICML 2017).
-    """
-    probabilities = model.predict(as_input(images), batch_size=500, verbose=0)
-    logits = np.log(np.maximum(probabilities, 1e-30))
-    cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    temperature = min(np.geomspace(0.2, 5, 161, dtype=np.float32),
-                      key=lambda temperature: cross_entropy(labels, logits / temperature))
-    output = model.layers[-1]
-    output.set_weights([weights / temperature for weights in output.get_weights()])
-
-
-@contextlib.contextmanager
-def progress_on_standard_error():
-    """Send Keras's progress bars to standard error; yields the fitting `verbose`."""
-    with contextlib.redirect_stdout(sys.stderr):
-        # Where there is no terminal a bar would be written again and again.
-        yield 1 if sys.stderr.isatty() else 2
-
-
-# ---------------------------------------------------------------- files and plots
-
-
-@contextlib.contextmanager
-def replaced_whole(path):
-    """Write a file so that at any moment it is the old one or the new one, whole.
-
-    Yields a path beside it to write to, which takes the place of `path` in one
-    step when the block ends well, and is removed when it does not. Raises OSError.
-    """
-    path = Path(path).resolve()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        yield partial
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def check_writable(*paths):
-    """Raise InputError if one of these files cannot be written after long work."""
-    for path in map(Path, paths):
-        folder = next(folder for folder in path.resolve().parents if folder.exists())
-        if path.is_dir() or not os.access(f"{folder}/", os.W_OK):  # No file ends in a slash.
-            raise InputError(f"{path}: cannot be written; name another file or folder")
-
-
-def save_model(model, path):
-    """Save the network as .keras or .h5, ready for `evaluate`; an error leaves an earlier file."""
-    # Plain SGD has no state of its own, so the file holds the network alone.
-    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    with replaced_whole(path) as partial:
-        model.save(partial)
-
-
-def plot_history(history, data, augment):
-    """Plot accuracy and loss of both sets, from train's history; answers the figure."""
-    training = "training, on distorted images" if augment else "training"
-    figure, axes = new_plot(10, 4, 1, 2)
-    figure.suptitle(f"Training on {data}")
-    for axis, name in zip(axes.flat, ("accuracy", "loss")):
-        for key, label in ((name, training), (f"val_{name}", "validation")):
-            axis.plot(range(1, len(history[key]) + 1), history[key], "o-", label=label)
-        axis.set(xlabel="epoch", ylabel=name)
-        axis.xaxis.get_major_locator().set_params(integer=True)
-        axis.legend()
-    return figure
-
-
-def new_plot(width, height, rows=1, columns=1):
-    """Make a figure, its size in inches, whose window fits a screen of 1366 x 768; and its axes."""
-    return plt.subplots(rows, columns, squeeze=False, figsize=(width, height),
-                        dpi=min(100, 1300 / width, 620 / height))
-
-
-def save_plot(figure, path, title):
-    """Save a Matplotlib figure as PNG, say where, and give its window a title."""
-    with replaced_whole(path) as partial:
-        figure.savefig(partial, dpi=150, format="png")
-    print(f"  plot saved as        {path}")
-    figure.canvas.manager.set_window_title(title)
 
 
 # ---------------------------------------------------------------- the drawn digits
@@ -566,116 +890,6 @@ HANDWRITING = [
     "75,25 45,0 10,20 25,48 60,42 78,15 78,15 65,60 48,100",
     "85,8 35,12 15,40 45,50 80,15 80,15 68,60 60,100",
 ]
-
-
-# ---------------------------------------------------------------- the command line
-
-
-def make_parser(description):
-    """Make an argparse parser with the options that both scripts have, and one-line errors."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.error = lambda message: parser.exit(2, f"{parser.prog}: error: {message} (see --help)\n")
-    parser.add_argument(
-        "--data", default="auto", help="mnist (downloaded once), drawn (digits that are drawn"
-        " here), auto (mnist, or drawn where it cannot be had), or a mnist.npz that you have"
-        " (default: %(default)s)")
-    parser.add_argument(
-        "--plots", metavar="DIR", default="plots", help="folder for plots (default: %(default)s)")
-    return parser
-
-
-def parse_arguments():
-    """Parse the command line of train_model.py; answers the arguments and a Recipe."""
-    parser = make_parser("Train a network to classify handwritten digits, and save it.")
-    parser.add_argument(
-        "--output", metavar="FILE", default=MODEL_FILE,
-        help="where to save the network, .keras or .h5 (default: %(default)s)")
-    parser.add_argument(
-        "--architecture", choices=ARCHITECTURES, default="5x5",
-        help="the network (default: %(default)s)")
-    parser.add_argument(
-        "--recipe", choices=["ours", "published"], default="ours",
-        help="how to train it: ours, or as those did who published the network;"
-        " the options below win over it (default: %(default)s)")
-    for field in dataclasses.fields(Recipe):
-        if field.metadata:
-            parser.add_argument("--" + field.name.replace("_", "-"), **field.metadata)
-    arguments = parser.parse_args()
-    if not arguments.output.endswith((".keras", ".h5")):
-        parser.error("argument --output: the name must end in .keras or .h5")
-    given = {name: value for name, value in vars(arguments).items() if hasattr(Recipe, name)}
-    recipe = Recipe() if arguments.recipe == "ours" else PUBLISHED_RECIPES[arguments.architecture]
-    return arguments, dataclasses.replace(recipe, **given)
-
-
-def print_error(message, kind="error"):
-    """Print an error or a warning as one line on standard error."""
-    print(f"{Path(sys.argv[0]).name}: {kind}:", *f"{message}".split(), file=sys.stderr)
-
-
-@contextlib.contextmanager
-def run_as_script():
-    """Run a script's main: what a user can put right or wants ends it with one line."""
-    # A path may have characters that the terminal does not know.
-    sys.stdout.reconfigure(errors="backslashreplace")
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    socket.setdefaulttimeout(10)  # seconds without a byte of a download
-    warnings.simplefilter("ignore")  # What users should know, the scripts say themselves.
-    logging.disable()
-    plt.rcParams["text.parse_math"] = False  # The name of a file may have dollars.
-    status = 1
-    try:
-        try:
-            yield
-        finally:
-            sys.stdout.flush()
-        return
-    except BrokenPipeError:
-        # Whoever read the results has gone, as `| head` does; Python would complain at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (InputError, OSError, RuntimeError) as error:  # the last of a link to itself
-        file = getattr(error, "filename", None)
-        print_error(f"{file}: {error.strerror}" if file else error)
-    except KeyboardInterrupt:
-        print_error("interrupted")
-        status = INTERRUPTED
-    sys.exit(status)
-
-
-def print_statistics(model, data, history, sets, seconds):
-    """Print what the training came to; the sets are the one for training and the other."""
-    print("Training statistics")
-    print(f"  data                 {data}")
-    print(f"  epochs               {len(history['val_loss'])}")
-    for name, (images, labels) in zip(("training", "validation"), sets):
-        loss, accuracy = model.evaluate(as_input(images), labels, batch_size=500, verbose=0)
-        print(f"  {name + ' accuracy':<20} {accuracy:.2%} (loss {loss:.4f})")
-    print(f"  validation images    {len(images):,}")
-    print(f"  time                 {seconds:.1f} s")
-
-
-def main():
-    arguments, recipe = parse_arguments()
-    images, labels, data = load_digits(arguments.data, "train")
-    sets = split(images, labels, recipe.validation_split)
-    curves = Path(arguments.plots, "training_curves.png")
-    check_writable(arguments.output, curves)
-    keras.utils.set_random_seed(recipe.seed)
-    model = build_model(arguments.architecture, data)
-    model.summary(print_fn=print)
-    start = time.perf_counter()
-    history, status = train(model, *sets, recipe)
-    if recipe.ours:
-        calibrate(model, *sets[1])
-    seconds = time.perf_counter() - start
-    save_model(model, arguments.output)
-    if status:
-        print_error(f"stopped; the best epoch's network is saved as {arguments.output}", "warning")
-        sys.exit(status)
-    print_statistics(model, data, history, sets, seconds)
-    print(f"  network saved as     {arguments.output}")
-    save_plot(plot_history(history, data, recipe.augment), curves, "Training curves")
-    plt.show()
 
 
 if __name__ == "__main__":

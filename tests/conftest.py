@@ -1,5 +1,6 @@
-"""Fixtures: small data drawn here, a network trained on it, and real MNIST where there is one."""
+"""What the tests share: ways to run the scripts, small data, a network trained on them."""
 
+import contextlib
 import io
 import os
 import re
@@ -22,27 +23,56 @@ import predict_model
 import train_model
 
 TRAIN, PREDICT = "train_model.py", "predict_model.py"
-PIPES = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"}
+LINUX = sys.platform == "linux"
+linux_only = pytest.mark.skipif(not LINUX, reason="uses what only Linux has")
+DEADLINE = 300  # seconds for a test or a script, on a slow machine
 
 
-def start(script, *arguments, cwd, **environment):
-    """Start a script as a user does; answers the Popen."""
-    command = [sys.executable, PROJECT / script, *map(str, arguments)]
-    return subprocess.Popen(command, cwd=cwd, env=os.environ | environment, **PIPES)
+@pytest.fixture(autouse=True)
+def deadline():
+    """End a test that hangs."""
+    if not hasattr(signal, "SIGALRM"):
+        yield
+        return
+    signal.signal(signal.SIGALRM, lambda *_: pytest.fail(f"hangs: {DEADLINE} seconds are over"))
+    signal.alarm(DEADLINE)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
 
 
-def run_script(script, *arguments, cwd, **environment):
-    """Run a script as a user does, to a good end; answers what it printed."""
-    process = start(script, *arguments, cwd=cwd, **environment)
-    out, err = process.communicate(timeout=600)
-    assert process.returncode == 0, err
-    return subprocess.CompletedProcess([], 0, out, err)
+@contextlib.contextmanager
+def started(script, *arguments, cwd, redirection="", **environment):
+    """Start a script as a user does, perhaps with a shell's redirection; yields the Popen."""
+    command = [sys.executable, str(PROJECT / script), *map(str, arguments)]
+    if redirection:
+        command = ["sh", "-c", f'exec "$0" "$@" {redirection}', *command]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"}
+    process = subprocess.Popen(command, cwd=cwd, env=os.environ | environment, **pipes)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        process.stderr.close()
 
 
-def run_main(script, *arguments, cwd, status=0):
-    """Run a script in this process, which saves its start; answers what it printed."""
+def run_script(script, *arguments, cwd, status=0, **options):
+    """Run a script as a user does, to its end; returns what it printed."""
+    with started(script, *arguments, cwd=cwd, **options) as process:
+        out, err = process.communicate(timeout=DEADLINE)
+    assert process.returncode == status, err
+    return subprocess.CompletedProcess(arguments, status, out, err)
+
+
+def run_main(script, *arguments, cwd, status=0, stdout=None):
+    """Run a script in this process, which saves its start; returns what it printed."""
     train_model.plt.close("all")  # what the run before left
-    out, err = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True), io.StringIO()
+    # As a terminal of today is: UTF-8, and strict.
+    own = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True)
+    out, err = stdout or own, io.StringIO()
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
         patch.chdir(cwd)
         patch.setattr(sys, "stdout", out)
@@ -51,24 +81,31 @@ def run_main(script, *arguments, cwd, status=0):
         with train_model.run_as_script():
             {TRAIN: train_model, PREDICT: predict_model}[script].main()
         sys.exit(0)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     assert int(end.value.code or 0) == status, (arguments, err.getvalue())
-    return subprocess.CompletedProcess([], status, out.buffer.getvalue().decode(), err.getvalue())
+    text = own.buffer.getvalue().decode()
+    return subprocess.CompletedProcess(arguments, status, text, err.getvalue())
+
+
+def result(text, name):
+    """Return a result that a script printed by its name."""
+    return re.search(rf"^ *{name}  +(.*)$", text, re.MULTILINE)[1]
 
 
 def accuracy_in(text):
-    """Answer the first accuracy that predict_model.py printed, in per cent."""
-    return float(re.search(r"^accuracy +([\d.]+)% of", text, re.MULTILINE)[1])
+    """Return the first accuracy that predict_model.py printed, in per cent."""
+    return float(result(text, "accuracy").partition("% of ")[0])
 
 
 def files_in(folder):
-    """Answer the paths of all files and folders below a folder, and the content of the files."""
-    return {str(path.relative_to(folder)): path.is_file() and path.read_bytes()
-            for path in folder.rglob("*")}
+    """Return the paths of all files and folders below a folder, and the content of the files."""
+    return {
+        str(path.relative_to(folder)): path.is_file() and path.read_bytes()
+        for path in folder.rglob("*")
+    }
 
 
 def network_answering(probabilities, path):
-    """Save a network that answers these probabilities for every image."""
+    """Save a network that returns these probabilities for every image."""
     model = train_model.build_model()
     *weights, _ = [0 * array for array in model.get_weights()]
     model.set_weights([*weights, np.log(probabilities)])
@@ -78,7 +115,8 @@ def network_answering(probabilities, path):
 @pytest.fixture(scope="session")
 def small_data(tmp_path_factory):
     """Path of a small file laid out as Keras's mnist.npz."""
-    path = tmp_path_factory.mktemp("dïgits 数字") / "small \udcff.npz"  # its name no text
+    name = "small \udcff.npz" if LINUX else "small ü.npz"  # The first is no text.
+    path = tmp_path_factory.mktemp("dïgits 数字") / name
     (images, labels), (more, others) = map(train_model.draw_digits, (1500, 300), (1, 2))
     np.savez_compressed(path, x_train=images, y_train=np.uint8(labels), x_test=more, y_test=others)
     return path
@@ -87,10 +125,13 @@ def small_data(tmp_path_factory):
 @pytest.fixture(scope="session")
 def trained(small_data, tmp_path_factory):
     """Path of a network that train_model.py made in odd surroundings, and what it printed."""
-    path = tmp_path_factory.mktemp("träined") / "nét.keras"
-    odd = dict(HOME="/proc/none", COLUMNS="40", PYTHONIOENCODING="ascii", MPLBACKEND="", DISPLAY="")
-    options = "--data", small_data, "--batch-size", 32, "--output", path.name
-    return path, run_script(TRAIN, *options, cwd=path.parent, **odd)
+    folder = tmp_path_factory.mktemp("träined")
+    home = tmp_path_factory.mktemp("keras")
+    (home / "keras.json").write_text('{"floatx": "float64", "image_data_format": "channels_first"}')
+    odd = {"HOME": "/proc/none", "COLUMNS": "40", "PYTHONIOENCODING": "ascii"}
+    odd |= {"KERAS_BACKEND": "jax", "KERAS_HOME": str(home)}
+    options = "--data", small_data, "--batch-size", 32, "--output", "nét.keras"
+    return folder / "nét.keras", run_script(TRAIN, *options, cwd=folder, **odd)
 
 
 @pytest.fixture(scope="session")

@@ -1,136 +1,288 @@
 """What a user can get wrong: one line on standard error, status 1 or 2, nothing changed."""
 
+import json
 import os
+import zipfile
 
 import numpy as np
 import pytest
-from conftest import PREDICT, TRAIN, files_in, run_main
+from conftest import PREDICT, TRAIN, files_in, linux_only, run_main
 from PIL import Image
 
 import predict_model
 import train_model
-from train_model import keras
+from train_model import InputError, keras
 
 
 @pytest.fixture(scope="module")
-def bad_files(tmp_path_factory):
-    """Folder with the files that the tables below name."""
-    folder = tmp_path_factory.mktemp("bad")
+def folder(tmp_path_factory):
+    """Folder with good and bad files, which the tables below name."""
+    folder = tmp_path_factory.mktemp("files")
     images, labels = train_model.draw_digits(100, seed=0)
-    bomb = np.zeros(2**28 - 127, np.uint8)  # With its header a byte too large.
-    for name, changes in {
-        "good": {}, "bomb": {"x_other": bomb}, "largest": {"x_other": bomb[1:]},
-        "shape": {"x_train": images[:, 4:]}, "depth": {"x_train": images[:, None]},
-        "type": {"x_train": images / 255}, "pickled": {"y_train": labels.astype(object)},
-        "nothing": {"x_train": images[:0], "y_train": labels[:0]},
-        "lengths": {"y_train": labels[1:]}, "columns": {"y_train": labels[:, None]},
-        "fractions": {"y_train": labels / 10},
-        "labels": {"y_train": labels + 1, "x_test": images, "y_test": labels - 1},
-    }.items():
-        arrays = {"x_train": images, "y_train": labels} | changes
-        np.savez_compressed(folder / f"{name}.npz", **arrays)
+    np.savez_compressed(folder / "good.npz", x_train=images, y_train=labels)
+    np.savez_compressed(folder / "bomb.npz", x_train=images, y_train=np.zeros(2**29, np.uint8))
+    np.savez(folder / "scalar.npz", x_train=5, y_train=5)
     np.save(folder / "array.npy", labels)
-    image, layers = keras.Input((28, 28, 1)), keras.layers
-    for name, network in {
-        "good": [image, layers.Flatten(), layers.Dense(10)], "outputs": [image, layers.Flatten()],
-        "shape": [keras.Input((4,)), layers.Dense(10)], "unbuilt": [],
-        "code": [image, layers.Flatten(), layers.Lambda(lambda x: x), layers.Dense(10)],
-    }.items():
-        for suffix in ("keras", "h5"):
-            keras.Sequential(network).save(folder / f"{name}.{suffix}")
-    for suffix in ("keras", "h5", "npz"):
-        good = (folder / f"good.{suffix}").read_bytes()
-        (folder / f"cut.{suffix}").write_bytes(good[: len(good) // 2])
-        (folder / f"text.{suffix}").write_text("not what\n" + 2**14 * "it is called ")
+    np.savetxt(folder / "table.csv", images.reshape(100, -1), "%d", ",")
+    (folder / "images.idx3-ubyte").write_bytes(b"\0\0\x08\x03" + images.tobytes())
+    with zipfile.ZipFile(folder / "empty.npz", "w"):
+        pass
+    network = [keras.Input((28, 28, 1)), keras.layers.Flatten(), keras.layers.Dense(10, "softmax")]
+    for ending in ("keras", "h5"):
+        keras.Sequential(network).save(folder / f"good.{ending}")
+    for ending in ("keras", "h5", "npz"):
+        good = (folder / f"good.{ending}").read_bytes()
+        (folder / f"cut.{ending}").write_bytes(good[: len(good) // 2])
+        (folder / f"text.{ending}").write_text("not what\n" + 2**14 * "it is called ")
     (folder / "folder.keras").mkdir()
-    os.mkfifo(folder / "pipe.png")
     (folder / "file").write_text("a file, not a folder")
-    (folder / "label.csv").write_text("file,label\npipe.png,10\n")
+    Image.fromarray(255 - images[0]).resize((90, 90)).save(folder / "digit.png")
     return folder
 
 
-# Script, status, arguments: what the error names. Those without data or network get the good one.
-BAD = """
-train 1 --data a\tb.npz: a b.npz: not a data set of digits: No such file
-train 1 --data bomb.npz: bomb.npz: not a data set of digits: its arrays are too large
-train 1 --data=: No such file
-train 1 --output folder.keras: folder.keras: cannot be written; name another
-train 1 --output file/a.keras: file/a.keras: cannot be written
-train 1 --plots file: file/training_curves.png: cannot be written
-train 1 --data largest.npz --validation-split 0: --validation-split 0 of 100 images
-train 1 --validation-split 1: --validation-split 1 of 100 images
-train 1 --learning-rate 1e12 --epochs 1: --learning-rate
-predict 1 --data good.npz: good.npz: not a data set of digits: 'x_test
-predict 1 --data labels.npz: labels.npz: not a data set of digits: y_test
-predict 1 --model folder.keras: folder.keras: there is no such file; train_model.py
-predict 1 : : no such file, nor a folder with images
-predict 1 folder.keras: folder.keras: no such file, nor a folder with images
-predict 1 pipe.png: pipe.png: no such file
-predict 1 file --labels none.csv: none.csv: No such file or directory
-predict 1 file --labels text.npz: text.npz: not CSV with the columns file and label
-predict 1 file --labels good.keras: good.keras: not CSV
-predict 1 file --labels label.csv: label.csv: line 2
-predict 1 file --csv folder.keras: folder.keras: cannot be written
-predict 1 file --plots file: file/own_digits.png: cannot be written
-predict 2 --data good.npz file: --data
-predict 2 --csv a.csv: --csv
-predict 2 --labels a.csv: --labels
-train 2 --epochs 0: argument --epochs: 0 is not from 1 to 1000000 (see
-train 2 --epochs many: argument --epochs: invalid number value: 'many'
-"""
-NO_DATA = """cut.npz text.npz labels.npz shape.npz depth.npz type.npz lengths.npz columns.npz
-fractions.npz nothing.npz pickled.npz array.npy"""
-NO_MODELS = "unbuilt.keras shape.keras outputs.keras code.keras code.h5 cut.keras cut.h5"
-NO_OPTIONS = """--learning-rate=1e13 --learning-rate=-0.1 --learning-rate=1e-13 --learning-rate=nan
---epochs=1000001 --epochs=1.5 --batch-size=-1 --batch-size=0 --patience=0 --optimizer=gradient
---validation-split=1.1 --validation-split=-0.1 --seed=-1 --seed=4294967296 --output=network.txt
---output=keras --precision=float16 --architecture=7x7 --recipe=mine --nonsense stray"""
-LINES = [
-    *BAD.strip().splitlines(),
-    *(f"train 1 --data {name}: {name}: not a data set" for name in NO_DATA.split()),
-    *(f"predict 1 --model {name}: {name}: " for name in NO_MODELS.split()),
-    *(f"train 2 {option}: {option.split('=')[0]}" for option in NO_OPTIONS.split()),
-]
+def refused(script, *arguments, folder, status=1):
+    """Run a script that must refuse and change nothing; returns its only line."""
+    before = files_in(folder)
+    run = run_main(script, *arguments, cwd=folder, status=status)
+    (line,) = run.stderr.splitlines()
+    assert line.startswith(f"{script}: error: ") and "Traceback" not in line
+    assert files_in(folder) == before
+    return line
 
 
-def test_bad_input_is_one_line(bad_files):
-    before = files_in(bad_files)
-    for line in LINES:
-        command, named = line.split(": ", 1)
-        script, status, *arguments = command.split(" ")
-        needed = ("--data", "good.npz") if script == "train" else ("--model", "good.keras")
-        if needed[0] not in command:
-            arguments += needed
-        run = run_main(f"{script}_model.py", *arguments, cwd=bad_files, status=int(status))
-        errors = run.stderr.splitlines()
-        assert errors[-1].startswith(f"{script}_model.py: error: ") and named in errors[-1], line
-        assert len(errors) == 1 or "Invalid loss" in errors[0] and len(errors) == 3, line
-        assert files_in(bad_files) == before, line
+@pytest.mark.parametrize(
+    "name, said",
+    [
+        ("none.npz", "No such file"),
+        ("two  spaces/a  b.npz", "No such file"),
+        ("folder.keras", ""),
+        ("bomb.npz", "its arrays are too large"),
+        ("cut.npz", ""),
+        ("scalar.npz", "shape (1,)"),
+    ]
+    + [(name, "") for name in ("text.npz", "empty.npz", "array.npy", "table.csv", "good.keras")]
+    + [("images.idx3-ubyte", "")],
+)
+def test_data_that_cannot_be_read_are_named_with_what_is_wanted(folder, name, said):
+    line = refused(TRAIN, "--data", name, folder=folder)
+    assert line.startswith(f"{TRAIN}: error: {name}: ") and "allow_pickle" not in line
+    assert said in line and "wanted" in line
 
 
-def test_help(tmp_path):
-    for script, option in ((TRAIN, "--no-augment"), (PREDICT, "--csv")):
-        assert option in run_main(script, "--help", cwd=tmp_path).stdout
+NO_DIGITS = {
+    "images from 0 to 1": lambda images, labels: (images / 255, labels),
+    "float images": lambda images, labels: (images.astype(float), labels),
+    "below 0": lambda images, labels: (images.astype(int) - 1, labels),
+    "above 255": lambda images, labels: (images.astype(int) + 1, labels),
+    "boolean": lambda images, labels: (images > 127, labels),
+    "(n, 24, 28)": lambda images, labels: (images[:, 4:], labels),
+    "(n, 28, 28, 3)": lambda images, labels: (np.stack([images] * 3, axis=-1), labels),
+    "no images": lambda images, labels: (images[:0], labels[:0]),
+    "fewer labels": lambda images, labels: (images, labels[1:]),
+    "label 10": lambda images, labels: (images, labels + 1),
+    "label -1": lambda images, labels: (images, labels - 1),
+    "half labels": lambda images, labels: (images, labels + 0.5),
+    "no numbers": lambda images, labels: (images, np.full(100, np.nan)),
+    "half hot": lambda images, labels: (images, np.eye(10)[labels] / 2),
+    "all hot": lambda images, labels: (images, np.ones((100, 10))),
+    "objects": lambda images, labels: (images, labels.astype(object)),
+    "words": lambda images, labels: (images, np.array(["cat"] * 100)),
+}
 
 
-def test_randomly_damaged_files_are_refused_or_read(bad_files, tmp_path):
-    random = np.random.default_rng(0)
-    image = Image.fromarray(train_model.draw_digits(1, seed=0)[0][0])
-    readers = {".npz": lambda path: train_model.load_digits(path, "train"),
-               ".keras": predict_model.load_model, ".h5": predict_model.load_model}
-    for suffix in (".png", ".jpg", ".gif", ".tif", ".bmp"):
-        image.resize((90, 90)).save(bad_files / f"good{suffix}")
-        readers[suffix] = lambda path: predict_model.read_digit(predict_model.open_image(path))
-    for suffix, reader in readers.items():
-        good = (bad_files / f"good{suffix}").read_bytes()
-        path, refused = tmp_path / f"damaged{suffix}", 0
-        for _ in range(30):
-            start, size = random.integers(len(good)), random.choice([1, 200, len(good)])
-            noise = random.bytes(random.integers(20))
-            path.write_bytes(good[:start] + noise + good[start + size :])
-            try:
-                reader(path)
-            except train_model.InputError as error:
-                refused += 1
-                assert "\n" not in str(error)
-        assert refused, suffix
+@pytest.mark.parametrize("change", NO_DIGITS.values(), ids=NO_DIGITS)
+def test_arrays_that_are_no_digits_are_refused_with_what_is_wanted(tmp_path, change):
+    images, labels = change(*train_model.draw_digits(100, seed=0))
+    np.savez(tmp_path / "a.npz", x_train=images, y_train=labels)
+    with pytest.raises(InputError, match="a.npz: .*wanted") as refusal:
+        train_model.load_digits(tmp_path / "a.npz", "train")
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["--output", "folder.keras"], "folder.keras: cannot be written"),
+        (["--output", "file/a.keras"], "file/a.keras: cannot be written"),
+        (["--plots", "file"], "file/training_curves.png: cannot be written"),
+        (["--validation-split", 1], "--validation-split 1 of 100 images"),
+        (["--validation-split", 0], "--validation-split 0 of 100 images"),
+    ],
+)
+def test_what_cannot_work_is_said_before_the_training(folder, monkeypatch, arguments, said):
+    monkeypatch.setattr(train_model, "build_model", None)
+    assert said in refused(TRAIN, *arguments, "--data", "good.npz", folder=folder)
+
+
+def test_folder_closed_to_writing_is_said_before_the_training(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda folder, right: right != os.W_OK)
+    with pytest.raises(InputError, match="a.keras: cannot be written"):
+        train_model.check_writable(tmp_path / "b" / "a.keras")
+
+
+def test_training_that_diverges_saves_nothing(folder):
+    before = files_in(folder)
+    options = "--data", "good.npz", "--epochs", 1, "--learning-rate", "1e12"
+    run = run_main(TRAIN, *options, cwd=folder, status=1)
+    assert "--learning-rate" in run.stderr.splitlines()[-1] and files_in(folder) == before
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["--epochs=0", "--epochs=1000001", "--epochs=1.5", "--epochs=many", "--batch-size=0"]
+    + ["--learning-rate=nan", "--learning-rate=1e13", "--learning-rate=-0.1", "--patience=0"]
+    + ["--optimizer=gradient", "--optimizer=loss_scale_optimizer", "--optimizer="]
+    + ["--validation-split=1.1", "--validation-split=-0.1", "--seed=-1", "--seed=4294967296"]
+    + ["--output=network.txt", "--output=keras", "--architecture=7x7", "--recipe=mine"]
+    + ["--nonsense", "stray"],
+)
+def test_bad_option_is_named_with_a_hint_at_the_help(folder, option):
+    line = refused(TRAIN, option, folder=folder, status=2)
+    assert option.split("=")[0] in line and line.endswith("(see --help)")
+
+
+@pytest.mark.parametrize(
+    "option, said",
+    [
+        ("--epochs=0", "0 is not from 1 to 1000000"),
+        ("--epochs=many", "invalid int value: 'many'"),
+        ("--learning-rate=fast", "invalid float value: 'fast'"),
+        ("--optimizer=gradient", "Keras has no optimizer 'gradient'"),
+    ],
+)
+def test_bad_value_of_an_option_is_told_with_what_is_wrong(folder, option, said):
+    assert said in refused(TRAIN, option, folder=folder, status=2)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--data", "good.npz", "digit.png"], ["--csv", "a.csv"]], ids=["--data", "--csv"]
+)
+def test_options_of_prediction_that_do_not_go_together_are_refused(folder, arguments):
+    assert arguments[0] in refused(PREDICT, *arguments, folder=folder, status=2)
+
+
+@pytest.mark.parametrize("script, option", [(TRAIN, "--no-augment"), (PREDICT, "--csv")])
+def test_help_lists_the_options(tmp_path, script, option):
+    assert option in run_main(script, "--help", cwd=tmp_path).stdout
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["--data", "good.npz"], "good.npz: 'x_test"),
+        (["digit.png", "--csv", "folder.keras"], "folder.keras: "),
+        (["digit.png", "--csv", "none/a.csv"], "none/a.csv: No such file"),
+        (["digit.png", "--plots", "file"], "file/own_digits.png: cannot be written"),
+    ],
+)
+def test_prediction_names_what_it_cannot_read_or_write(folder, arguments, said):
+    line = refused(PREDICT, "--model", "good.keras", *arguments, folder=folder)
+    assert line.startswith(f"{PREDICT}: error: {said}")
+
+
+# ---------------------------------------------------------------- networks
+
+
+@pytest.mark.parametrize(
+    "name", ["none.keras", "folder.keras", "cut.keras", "cut.h5", "text.keras", "text.h5"]
+)
+def test_file_that_holds_no_network_is_named(folder, name):
+    assert f"error: {name}: " in refused(PREDICT, "--model", name, folder=folder)
+
+
+IMAGE, FLATTEN, SOFTMAX = keras.Input((28, 28, 1)), keras.layers.Flatten, "softmax"
+
+
+def sum_of_1():
+    """Make a layer that leaves nothing of its input, but a first output of 2 and a last of -1."""
+    weights = [np.zeros((10, 10)), np.eye(10)[0] * 2 - np.eye(10)[9]]
+    layer = keras.layers.Dense(10)
+    layer.build((None, 10))
+    layer.set_weights(weights)
+    return layer
+
+
+OTHER_NETWORKS = {
+    "logits": ("softmax", lambda dense: [IMAGE, FLATTEN(), dense(10)]),
+    "log-probabilities": ("softmax", lambda dense: [IMAGE, FLATTEN(), dense(10, "log_softmax")]),
+    "sigmoid": ("softmax", lambda dense: [IMAGE, FLATTEN(), dense(10, "sigmoid")]),
+    "negative, of sum 1": ("softmax", lambda dense: [IMAGE, FLATTEN(), dense(10), sum_of_1()]),
+    "11 outputs": ("28x28", lambda dense: [IMAGE, FLATTEN(), dense(11, SOFTMAX)]),
+    "an output a pixel": ("28x28", lambda dense: [IMAGE, dense(10, SOFTMAX)]),
+    "32x32": ("28x28", lambda dense: [keras.Input((32, 32, 1)), FLATTEN(), dense(10, SOFTMAX)]),
+    "colour": ("28x28", lambda dense: [keras.Input((28, 28, 3)), FLATTEN(), dense(10, SOFTMAX)]),
+    "unbuilt": ("", lambda dense: []),
+    "code": ("ambda", lambda dense: [IMAGE, FLATTEN(), keras.layers.Lambda(lambda x: x)]),
+}
+
+
+@pytest.mark.parametrize("said, layers", OTHER_NETWORKS.values(), ids=OTHER_NETWORKS)
+@pytest.mark.parametrize("ending", ["keras", "h5"])
+def test_network_that_gives_no_probabilities_of_digits_is_refused(tmp_path, ending, said, layers):
+    path = tmp_path / f"a.{ending}"
+    keras.Sequential(layers(keras.layers.Dense)).save(path)
+    with pytest.raises(InputError, match=f"a.{ending}: .*{said}") as refusal:
+        predict_model.load_model(path)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("shape", [(28, 28, 1), (28, 28), (784,)])
+@pytest.mark.parametrize("ending", ["keras", "h5"])
+def test_network_of_any_usual_shape_of_images_is_read(tmp_path, shape, ending):
+    layers = [keras.Input(shape), FLATTEN(), keras.layers.Dense(10, SOFTMAX)]
+    network, (images, _) = keras.Sequential(layers), train_model.draw_digits(20, seed=0)
+    network.save(tmp_path / f"a.{ending}")
+    read = predict_model.load_model(tmp_path / f"a.{ending}")
+    expected = network.predict(images.reshape(-1, *shape) / 255, verbose=0)
+    assert np.allclose(predict_model.predict(read, images), expected, atol=1e-5)
+
+
+def test_network_of_another_keras_is_refused_with_its_reason_and_both_versions(folder, tmp_path):
+    path = tmp_path / "a.keras"
+    with zipfile.ZipFile(folder / "good.keras") as good, zipfile.ZipFile(path, "w") as changed:
+        for name in good.namelist():
+            content = good.read(name)
+            if name == "metadata.json":
+                content = json.dumps({"keras_version": "9.8.7"})
+            elif name == "config.json":
+                content = content.replace(b'"units"', b'"novelty": 1, "units"')
+            changed.writestr(name, content)
+    line = refused(PREDICT, "--model", path, folder=folder)
+    assert "novelty" in line and "9.8.7" in line and f"Keras {keras.__version__}" in line
+
+
+# ---------------------------------------------------------------- damaged files
+
+
+@pytest.mark.parametrize(
+    "ending", ["npz", "keras", "h5", "png", "jpg", "gif", "tif", "bmp", "webp"]
+)
+def test_randomly_damaged_file_is_refused_or_read(folder, tmp_path, ending):
+    random, path = np.random.default_rng(0), tmp_path / f"damaged.{ending}"
+    if ending in ("npz", "keras", "h5"):
+        good = (folder / f"good.{ending}").read_bytes()
+    else:
+        Image.open(folder / "digit.png").save(path)
+        good = path.read_bytes()
+    network = predict_model.load_model(folder / "good.keras")
+    refusals = []
+    for _ in range(30):
+        start, size = random.integers(len(good)), random.choice([1, 200, len(good)])
+        noise = random.bytes(random.integers(20))
+        path.write_bytes(good[:start] + noise + good[start + size :])
+        try:
+            if ending == "npz":
+                train_model.load_digits(path, "train")
+            elif ending in ("keras", "h5"):
+                predict_model.load_model(path)
+            else:
+                predict_model.predict_digit(network, path)
+        except InputError as refusal:
+            refusals.append(str(refusal))
+    assert refusals and not any("\n" in refusal for refusal in refusals)
+
+
+@linux_only
+def test_pipe_in_the_place_of_a_network_is_no_wait(folder, tmp_path):
+    os.mkfifo(tmp_path / "pipe.keras")
+    assert "pipe.keras: " in refused(PREDICT, "--model", tmp_path / "pipe.keras", folder=folder)

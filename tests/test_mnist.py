@@ -1,12 +1,11 @@
 """The default run on the real MNIST, and other people's digits; skipped where there are none."""
 
 import csv
-import re
 
 import numpy as np
 import photographs
 import pytest
-from conftest import PREDICT, PROJECT, TRAIN, accuracy_in, run_main, run_script
+from conftest import PREDICT, PROJECT, TRAIN, accuracy_in, result, run_main, run_script
 from PIL import Image
 
 import predict_model
@@ -20,47 +19,79 @@ def mnist_run(mnist, tmp_path_factory):
     return folder, run_script(TRAIN, "--data", mnist, cwd=folder).stdout
 
 
-def test_default_run_reaches_what_others_publish(mnist_run, mnist, tmp_path):
+@pytest.fixture(scope="module")
+def model(mnist_run):
+    return predict_model.load_model(mnist_run[0] / train_model.MODEL_FILE)
+
+
+def pictures_of_people(name):
+    """Return the folder of a set of pictures that people made, and a row for each; or skip."""
+    folder = (PROJECT.parent / "shared" / name).resolve()
+    if not folder.is_dir():
+        pytest.skip(f"needs pictures that people made: {folder} is missing")
+    with open(folder / "labels.csv", encoding="utf-8") as file:
+        return folder, list(csv.DictReader(file))
+
+
+def number_in(model, path):
+    """Return the number in an image, its rows apart by a space; nothing where none is found."""
+    try:
+        return predict_model.describe(predict_model.predict_digits(model, path))[0]
+    except train_model.InputError:
+        return ""
+
+
+def test_default_run_reaches_its_accuracy(mnist_run, mnist):
     folder, text = mnist_run
-    assert "data                 MNIST\n" in text and "validation images    12,000\n" in text
-    assert float(re.search(r"validation accuracy +([\d.]+)%", text)[1]) >= 98.82
-    direct = run_main(PREDICT, "--data", mnist, cwd=folder).stdout
-    assert "test images of MNIST\n" in direct and accuracy_in(direct) > 99
+    assert float(result(text, "validation accuracy").partition("%")[0]) >= 99.3
+    assert accuracy_in(run_main(PREDICT, "--data", mnist, cwd=folder).stdout) >= 99.45
+
+
+def test_images_from_files_are_read_as_those_of_the_data(mnist_run, mnist, tmp_path):
     images, labels, _ = train_model.load_digits(mnist, "test")
-    for number, (image, label) in enumerate(zip(images, labels)):
-        (tmp_path / str(label)).mkdir(exist_ok=True)
-        Image.fromarray(image).save(tmp_path / str(label) / f"{number}.png")
-    read_back = run_main(PREDICT, tmp_path, cwd=folder).stdout
-    assert abs(accuracy_in(read_back) - accuracy_in(direct)) <= 0.1
+    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+        path = tmp_path / str(label) / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(image).save(path)
+    read_back = run_main(PREDICT, tmp_path, cwd=mnist_run[0]).stdout
+    direct = run_main(PREDICT, "--data", mnist, cwd=mnist_run[0]).stdout
+    assert accuracy_in(read_back) == pytest.approx(accuracy_in(direct), abs=0.1)
 
 
-def test_digits_that_people_wrote(mnist_run, capsys):
-    own_digits = (PROJECT.parent / "shared" / "own-digits").resolve()
-    if not own_digits.is_dir():
-        pytest.skip(f"needs digits that people wrote: {own_digits} is missing")
-    labels = own_digits / "labels.csv"
-    text = run_main(PREDICT, own_digits, "--labels", labels, cwd=mnist_run[0]).stdout
-    answers = dict(re.findall(r"^.*/(.+)\t(\d)\t", text, re.MULTILINE))
-    right = {}
-    for row in csv.DictReader(labels.read_text(encoding="utf-8").splitlines()):
-        right.setdefault(row["kind"], []).append(answers[row["file"]] == row["label"])
-    shares = {kind: np.mean(results) for kind, results in right.items()}
+@pytest.mark.parametrize("name, least", [("own-digits", 0.992), ("more-digits", 0.98)])
+def test_digits_that_people_wrote_are_read(model, capsys, name, least):
+    folder, rows = pictures_of_people(name)
+    wrong = [row for row in rows if number_in(model, folder / row["file"]) != row["label"]]
     with capsys.disabled():
-        print(f"\nread right: {accuracy_in(text)}%; by kind: {shares}")
-    assert accuracy_in(text) >= 98.8 and min(shares.values()) >= 0.96
+        print(f"\n{name}: {1 - len(wrong) / len(rows):.2%} of {len(rows)} are read", end=" ")
+    assert len(wrong) <= (1 - least) * len(rows), wrong
 
 
-def test_photographs_are_read_as_mnist_is(mnist_run, mnist):
-    model = predict_model.load_model(mnist_run[0] / train_model.MODEL_FILE)
+def test_numbers_that_people_wrote_are_read_whole(model):
+    folder, rows = pictures_of_people("numbers")
+    rows = [row for row in rows if row["digits"]]
+    wrong = [row for row in rows if number_in(model, folder / row["file"]) != row["digits"]]
+    assert len(wrong) <= 3, wrong
+
+
+def test_paper_without_a_digit_is_told(model):
+    folder, rows = pictures_of_people("no-digit")
+    paper = [row["file"] for row in rows if row["kind"] == "blank"]
+    assert not [file for file in paper if number_in(model, folder / file)]
+
+
+def test_photographs_are_read_as_mnist_is(model, mnist):
     digits = train_model.load_digits(mnist, "train")[0][-12_000:]
-    random, right = np.random.default_rng(0), []
-    for kind in 2 * photographs.KINDS:
-        digit = digits[random.integers(len(digits))]
-        answer, _ = photographs.read(model, kind(random, digit))
-        right.append(answer == predict_model.predict(model, digit[np.newaxis]).argmax())
-    assert np.mean(right) >= 0.95
+    rng = np.random.default_rng(0)
+    kinds = [*photographs.KINDS.values(), *photographs.MARKED_KINDS.values()]
+    chosen = digits[rng.integers(len(digits), size=len(kinds))]
+    direct = predict_model.predict(model, chosen).argmax(axis=1)
+    read = [
+        photographs.read(model, make(rng, digit)) for make, digit in zip(kinds, chosen, strict=True)
+    ]
+    assert np.mean([text == str(digit) for text, digit in zip(read, direct, strict=True)]) >= 0.9
 
 
 def test_network_of_drawn_digits_reads_mnist(mnist, tmp_path):
     run_script(TRAIN, "--data", "drawn", cwd=tmp_path)
-    assert accuracy_in(run_main(PREDICT, "--data", mnist, cwd=tmp_path).stdout) >= 95
+    assert accuracy_in(run_main(PREDICT, "--data", mnist, cwd=tmp_path).stdout) >= 97.5
