@@ -32,6 +32,7 @@ class Clock(keras.callbacks.Callback):
     """Measures each epoch without its validation, and the time to the target."""
 
     def __init__(self):
+        """Start the clock."""
         super().__init__()
         self.epochs, self.to_target, self.start = [], np.inf, time.perf_counter()
 

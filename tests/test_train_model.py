@@ -180,7 +180,7 @@ def test_unambiguous_data_are_taken(tmp_path, change):
 def test_a_fitted_digit_fills_the_box_and_has_its_mass_in_the_middle(shape):
     ink = np.full(shape, 200, np.uint8)
     ink[: shape[0] // 2] //= 2  # heavier below
-    picture = train_model.fit(ink)
+    picture = train_model.centred(ink)
     rows, columns = (np.flatnonzero(picture.sum(axis=axis)) for axis in (1, 0))
     assert picture.shape == (28, 28) and picture.max() == 255
     assert max(np.ptp(rows), np.ptp(columns)) + 1 == 20
@@ -190,9 +190,11 @@ def test_a_fitted_digit_fills_the_box_and_has_its_mass_in_the_middle(shape):
 
 
 def test_drawn_digits_come_in_all_ways_of_writing_with_their_labels(monkeypatch):
-    monkeypatch.setattr(train_model, "draw_strokes", lambda way, _: HANDWRITING.index(way))
-    ways, labels = train_model.draw_digits(500, 0)
-    assert np.array_equal(ways // 4, labels) and len(np.unique(ways)) == len(HANDWRITING) == 40
+    drawn = []
+    monkeypatch.setattr(train_model, "draw_strokes", lambda way, _: drawn.append(way) or 0)
+    _, labels = train_model.draw_digits(2000, 0)
+    expected = {(way, label) for label, ways in HANDWRITING.items() for way in ways.values()}
+    assert set(zip(drawn, labels.tolist(), strict=True)) == expected
 
 
 def test_drawn_digits_depend_on_the_seed_alone():
@@ -410,13 +412,13 @@ def test_best_epoch_is_kept(fourth, patience, epochs, interrupted):
 
 
 def test_same_seed_same_weights(small_data, tmp_path):
-    options = "--epochs", 1, "--batch-size", 600, "--seed", 5, "--validation-split", 0.5
+    options = "--epochs", 1, "--batch-size", 600, "--seed", 5, "--no-augment"
     run_main(TRAIN, "--data", small_data, *options, cwd=tmp_path)
     saved = keras.saving.load_model(tmp_path / "digit_classifier.keras")
     keras.utils.set_random_seed(5)
     model = train_model.build_model()
-    sets = train_model.split(*train_model.load_digits(small_data, "train")[:2], 0.5)
-    train_model.train(model, *sets, epochs=1, batch_size=600, seed=5)
+    sets = train_model.split(*train_model.load_digits(small_data, "train")[:2], 0.2)
+    train_model.train(model, *sets, epochs=1, batch_size=600, augment=False, seed=5)
     assert all(map(np.array_equal, saved.get_weights()[:-2], model.get_weights()[:-2]))
 
 
@@ -465,7 +467,8 @@ def test_calibration_lowers_the_loss_to_the_lowest_and_changes_no_decision(
 def test_training_prints_the_network_and_what_became_of_it(trained):
     path, run = trained
     assert "93,418" in run.stdout and result(run.stdout, "epochs") == "5"
-    assert result(run.stdout, "data") == "small \\udcff.npz" or sys.platform != "linux"
+    trained_on = result(run.stdout, "trained on")
+    assert trained_on.startswith("1,200 of small ") and trained_on.endswith(" and 200 drawn")
     assert result(run.stdout, "validation images") == "300"
     assert result(run.stdout, "network saved as") == r"n\xe9t.keras"
     assert 0.1 < float(result(run.stdout, "time").removesuffix(" s")) < 200
@@ -475,7 +478,7 @@ def test_training_prints_the_network_and_what_became_of_it(trained):
 
 def test_training_leaves_nothing_but_progress_on_standard_error(trained):
     errors = trained[1].stderr.splitlines()
-    assert len(errors) == 10 and all("Epoch" in line for line in errors[::2])
+    assert len(errors) == 11 and all("Epoch" in line for line in errors[1::2])
 
 
 @pytest.fixture(scope="module", params=["keras", "h5"])
@@ -492,10 +495,13 @@ def saved(request, trained, tmp_path_factory):
 def test_statistics_are_what_the_saved_network_does(trained, small_data, saved, part, number):
     sets = train_model.split(*train_model.load_digits(small_data, "train")[:2], 0.2)
     images, labels = sets[number]
+    if part == "training":
+        drawn, digits = train_model.draw_digits(200, (2, 0))
+        images, labels = np.concatenate([images, drawn]), np.concatenate([labels, digits])
     model = keras.saving.load_model(saved)
     loss, accuracy = model.evaluate(images[..., np.newaxis] / 255, labels, verbose=0)
     printed = result(trained[1].stdout, f"{part} accuracy")
-    assert printed == f"{accuracy:.2%} (loss {loss:.4f})" and accuracy > 0.8 and loss < 0.6
+    assert printed == f"{accuracy:.2%} (loss {loss:.4f})" and accuracy > 0.8 and loss < 0.7
 
 
 def config_of(path):

@@ -1,0 +1,164 @@
+"""The window to draw digits in, by the events that it gets."""
+
+import numpy as np
+import pytest
+from conftest import PREDICT, run_main
+from matplotlib.backend_bases import KeyEvent, MouseEvent
+from PIL import Image
+
+import train_model
+from predict_model import draw_window
+from train_model import plt
+
+SEVEN = [(60, 60), (140, 60), (100, 220)]
+ONE = [(250, 50), (240, 220)]
+
+
+@pytest.fixture(scope="module")
+def model():
+    """A network that was trained for a few seconds on drawn digits."""
+    images, labels = train_model.draw_digits(8000, 3)
+    sets = train_model.split(images, labels, 0.1)
+    model = train_model.build_model()
+    train_model.train(model, *sets, epochs=2)
+    return model
+
+
+@pytest.fixture
+def window(model, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    figure = draw_window(model)
+    figure.canvas.draw()
+    yield figure
+    plt.close(figure)
+
+
+def mouse(window, name, x, y, button=1, axis=0):
+    place = window.axes[axis].transData.transform((x, y))
+    MouseEvent(f"{name}_event", window.canvas, *place, button)._process()
+
+
+def press_key(window, key):
+    KeyEvent("key_press_event", window.canvas, key)._process()
+
+
+def stroke(window, points):
+    """Draw a stroke as a hand does, and lift the pen."""
+    mouse(window, "button_press", *points[0])
+    for start, end in zip(points, points[1:], strict=False):
+        for place in np.linspace(start, end, 6)[1:]:
+            mouse(window, "motion_notify", *place)
+    mouse(window, "button_release", *points[-1])
+
+
+def title(window):
+    return window.axes[2].get_title()
+
+
+def sheet(window):
+    return np.asarray(window.axes[0].images[0].get_array())
+
+
+def is_empty(window):
+    bars = [bar.get_width() for bar in window.axes[2].patches]
+    return sheet(window).min() == 255 and title(window) == "" and not any(bars)
+
+
+def test_empty_sheet_shows_no_digit_and_no_bars(window):
+    assert is_empty(window)
+
+
+def test_drawn_digit_is_read_and_its_bar_is_the_longest(window):
+    stroke(window, SEVEN)
+    assert title(window).startswith("7 ")
+    assert np.argmax([bar.get_width() for bar in window.axes[2].patches]) == 7
+
+
+def test_two_digits_are_read_in_order(window):
+    stroke(window, ONE)
+    stroke(window, SEVEN)
+    assert title(window).startswith("71 ")
+
+
+@pytest.mark.parametrize(
+    "clear",
+    [
+        lambda window: press_key(window, "backspace"),
+        lambda window: mouse(window, "button_press", 20, 20, button=3),
+        lambda window: click_button(window, "Clear"),
+    ],
+    ids=["backspace", "right button", "Clear"],
+)
+def test_sheet_is_cleared(window, clear):
+    stroke(window, SEVEN)
+    clear(window)
+    assert is_empty(window)
+
+
+def click_button(window, label):
+    number = [axis.texts[0].get_text() if axis.texts else "" for axis in window.axes].index(label)
+    mouse(window, "button_press", 0.5, 0.5, axis=number)
+    mouse(window, "button_release", 0.5, 0.5, axis=number)
+
+
+def test_sheet_is_saved_under_the_next_free_name(window, tmp_path, capsys):
+    stroke(window, SEVEN)
+    press_key(window, "s")
+    click_button(window, "Save")
+    assert capsys.readouterr().out == "saved as drawn_1.png\nsaved as drawn_2.png\n"
+    assert np.array_equal(Image.open(tmp_path / "drawn_2.png"), sheet(window))
+
+
+def test_sheet_that_cannot_be_saved_is_told_in_a_line(window, monkeypatch, capsys):
+    def save(image, path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Image.Image, "save", save)
+    press_key(window, "s")
+    assert capsys.readouterr().err.endswith("error: drawn_1.png: Permission denied\n")
+
+
+def test_click_is_a_dot(window):
+    stroke(window, [(100, 100)])
+    assert sheet(window)[100, 100] == 0 and (sheet(window) == 0).sum() < 1000
+
+
+def test_fast_stroke_has_no_gap(window):
+    mouse(window, "button_press", 50, 100)
+    mouse(window, "motion_notify", 350, 100)
+    assert not sheet(window)[100, 50:350].any()
+
+
+def test_stroke_that_leaves_the_sheet_ends_there(window):
+    mouse(window, "button_press", 350, 100)
+    mouse(window, "motion_notify", 10, 10, axis=1)
+    mouse(window, "motion_notify", 100, 200)
+    mouse(window, "motion_notify", 50, 200)
+    assert sheet(window)[200].min() == 255
+
+
+def test_moving_without_the_button_draws_nothing(window):
+    mouse(window, "motion_notify", 100, 100)
+    mouse(window, "motion_notify", 200, 100)
+    assert is_empty(window)
+
+
+def test_escape_closes_the_window(window):
+    press_key(window, "escape")
+    assert not plt.fignum_exists(window.number)
+
+
+def test_keys_of_matplotlib_do_nothing(window):
+    press_key(window, "q")
+    assert plt.fignum_exists(window.number)
+
+
+def test_without_a_display_it_is_told_in_a_line(trained, tmp_path):
+    run = run_main(PREDICT, "--model", trained[0], "--draw", cwd=tmp_path, status=1)
+    assert run.stderr.startswith("predict_model.py: error: --draw") and "display" in run.stderr
+
+
+@pytest.mark.parametrize("other", [["a.png"], ["--csv", "a.csv"], ["--data", "drawn"]])
+def test_drawing_does_not_go_with_other_input(tmp_path, other):
+    run = run_main(PREDICT, "--draw", *other, cwd=tmp_path, status=2)
+    assert "--draw" in run.stderr
