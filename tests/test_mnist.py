@@ -94,4 +94,4 @@ def test_photographs_are_read_as_mnist_is(model, mnist):
 
 def test_network_of_drawn_digits_reads_mnist(mnist, tmp_path):
     run_script(TRAIN, "--data", "drawn", cwd=tmp_path)
-    assert accuracy_in(run_main(PREDICT, "--data", mnist, cwd=tmp_path).stdout) >= 97.5
+    assert accuracy_in(run_main(PREDICT, "--data", mnist, cwd=tmp_path).stdout) >= 97
