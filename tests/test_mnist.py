@@ -58,7 +58,7 @@ def test_images_from_files_are_read_as_those_of_the_data(mnist_run, mnist, tmp_p
     assert accuracy_in(read_back) == pytest.approx(accuracy_in(direct), abs=0.1)
 
 
-@pytest.mark.parametrize("name, least", [("own-digits", 0.992), ("more-digits", 0.98)])
+@pytest.mark.parametrize("name, least", [("own-digits", 0.992), ("more-digits", 0.97)])
 def test_digits_that_people_wrote_are_read(model, capsys, name, least):
     folder, rows = pictures_of_people(name)
     wrong = [row for row in rows if number_in(model, folder / row["file"]) != row["label"]]
