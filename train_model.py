@@ -852,31 +852,40 @@ def draw_digits(count, seed):
     return images, labels
 
 
+# How much hands differ: standard deviations of the size (of its logarithm), of each point and of
+# each stroke (in heights and widths), and of the slant; the thinnest and the thickest pen; and
+# the pixels of the longer side, from the coarsest image to a fine one, which make it soft.
+SIZES, POINTS, STROKES, SLANTS = 0.2, 0.07, 0.05, 0.3
+PENS, SHARPNESS = (0.09, 0.36), (8, 40)
+
+
 def draw_strokes(way, rng):
     """Draw a way of HANDWRITING in a random hand; returns uint8 (28, 28)."""
-    size = np.exp(rng.normal(0, 0.2, 2)) * (48, 64)  # width and height
-    slant = rng.normal(0.15, 0.3)
+    size = np.exp(rng.normal(0, SIZES, 2)) * (48, 64)  # width and height
+    slant = rng.normal(0.15, SLANTS)
     lines = []
     for stroke in way.split("/"):
         points = np.array(stroke.replace(",", " ").split(), float).reshape(-1, 2) / 100 - 0.5
-        points += rng.normal(0, 0.07, points.shape) + rng.normal(0, 0.05, 2)
+        points += rng.normal(0, POINTS, points.shape) + rng.normal(0, STROKES, 2)
         points = 112 + points * size @ [[1, 0], [-slant, 1]]
         # Cut corners are round (Chaikin, "An algorithm for high-speed curve generation", 1974).
         start, end = points[:-1], points[1:]
         points = np.hstack([0.75 * start + 0.25 * end, 0.25 * start + 0.75 * end])
         lines.append(np.int32(points.reshape(-1, 2)))
     canvas = np.zeros((224, 224), np.uint8)
-    pen = round(rng.uniform(0.09, 0.36) * min(size))
+    pen = round(rng.uniform(*PENS) * min(size))
     ink = cut(cv2.polylines(canvas, lines, False, 255, pen, cv2.LINE_AA))
-    # As sharp or as soft as digits are that were small when they were taken.
-    return centred(resized(ink, rng.uniform(8, 40) / max(ink.shape)))
+    return centred(resized(ink, rng.uniform(*SHARPNESS) / max(ink.shape)))
 
 
-# How people write each digit: MNIST's ways, and those of other countries (flags and feet
-# of the 1, hooks and bars of the 7, closed fours). The ways are those that "Regional
-# handwriting variation" and "Seven-segment display", Wikipedia, describe; none is traced.
-# Each is strokes (after a slash, another) of points x,y in per cent of the digit's
-# width and height, from the top left. A point that is given twice makes a corner.
+# How people write each digit. A way of writing is strokes (after a slash, another) of points x,y
+# in per cent of the digit's width and height, from the top left; a point that is given twice
+# makes a corner. The ways are from public descriptions: Wikipedia, "Regional handwriting
+# variation" (1 with flag and foot, 3 flat, 4 open, 7 barred in Europe and hooked in East Asia);
+# Briem, "Numbers", http://briem.net/4/4.1.2a/4.1.2.11.numbers.htm (5 of two strokes, open 4);
+# "European numerals", www.netipedia.com (4 like a lightning bolt); Schulimpulse,
+# "Ziffernschreibkurs" (Germany: 1 with a flag); "数字の書き方", mathematicalpapyrus.com (Japan: 1
+# as a bar, with a bent head or a foot). None is traced.
 HANDWRITING = {
     0: {
         "closed": "50,0 15,20 3,55 22,93 55,100 90,75 97,40 78,8 48,1 38,4",
