@@ -215,7 +215,11 @@ def table(trained, digit):
 def test_table_is_written_to_a_file(table, digit):
     table("a.csv")
     heading, row, end = (digit.parent / "a.csv").read_text(encoding="utf-8").split("\n")
-    assert heading.startswith("path,digit,confidence") and row.startswith("digit.png,") and not end
+    assert (
+        heading.startswith("path,row,place,digit,confidence")
+        and row.startswith("digit.png,")
+        and not end
+    )
 
 
 @linux_only
@@ -259,7 +263,7 @@ def test_without_network_it_draws_digits_and_says_so(monkeypatch, tmp_path):
     monkeypatch.setattr(train_model, "draw_digits", lambda count, seed: draw(count // 20, seed))
     run = run_main(TRAIN, "--epochs", 1, cwd=tmp_path)
     assert "train_model.py: warning: MNIST cannot be downloaded (" in run.stderr
-    assert result(run.stdout, "data") == "drawn digits, not MNIST"
+    assert " of drawn digits, not MNIST and " in result(run.stdout, "trained on")
     run = run_main(PREDICT, cwd=tmp_path)
     assert "predict_model.py: warning: MNIST cannot be downloaded (" in run.stderr
     assert result(run.stdout, "network") == "trained_on_drawn_digits_not_MNIST"
