@@ -261,7 +261,7 @@ def test_table_on_standard_output_takes_any_file_name(trained, digit):
 def test_without_network_it_draws_digits_and_says_so(monkeypatch, tmp_path):
     draw = train_model.draw_digits
     monkeypatch.setattr(train_model, "draw_digits", lambda count, seed: draw(count // 20, seed))
-    run = run_main(TRAIN, "--epochs", 1, cwd=tmp_path)
+    run = run_main(TRAIN, "--epochs", 3, cwd=tmp_path)
     assert "train_model.py: warning: MNIST cannot be downloaded (" in run.stderr
     assert " of drawn digits, not MNIST and " in result(run.stdout, "trained on")
     run = run_main(PREDICT, cwd=tmp_path)
