@@ -282,12 +282,13 @@ def report_scores(model, data, labels, probabilities, pictures, plots, prefix=""
     confusion = tf.math.confusion_matrix(labels, predicted, CLASSES).numpy()
     wrong = np.flatnonzero(predicted != labels)
     total = len(labels) + len(unread)
-    losses = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
     print_result("network", model.name)
     print_result("data", data)
     print_result("accuracy", f"{np.trace(confusion) / total:.2%} of {total:,} images")
-    print_result("loss", f"{np.mean(losses):.4f}")
-    print_result("calibration error", f"{calibration_error(labels, probabilities):.2%}")
+    if len(labels):
+        losses = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
+        print_result("loss", f"{np.mean(losses):.4f}")
+        print_result("calibration error", f"{calibration_error(labels, probabilities):.2%}")
     print_result("misclassified", f"{len(wrong):,}")
     if unread:
         print_result("unread", f"{len(unread):,} not read as one digit, which count as wrong")
@@ -416,7 +417,7 @@ def parse_arguments():
     parser.add_argument(
         "--csv",
         metavar="FILE",
-        help="where to write path, digit, confidence and probabilities; - is standard output",
+        help="where to write a row for each digit that was read; - is standard output",
     )
     parser.add_argument(
         "--draw", action="store_true", help="open a window to draw digits in, and read them"
@@ -630,7 +631,7 @@ def draw_window(model):
             Image.fromarray(sheet).save(path)
             print(f"saved as {path}")
         except OSError as error:
-            print_message("error", f"{path}: {error.strerror}")
+            print_message("error", f"{path}: {error.strerror or error}")
 
     def key(event):
         actions = {"backspace": clear, "s": save, "escape": lambda: plt.close(figure)}
@@ -901,7 +902,7 @@ def rated(outlines, grey, edges):
     stroke = 2 * cv2.distanceTransform(np.pad(mask, 1), cv2.DIST_L2, 3).max()
     thinness = min(max(width, height) / stroke, 4.5) ** 2
     free = np.clip(1 - cv2.mean(mask)[0] * mask.size / (width * height), 0.1, 0.5)
-    upright = min(1, height / width) ** 2
+    upright = min(1, height / width)
     reached = [x == 0, y == 0, x + width == columns, y + height == rows].count(True)
     score = contrast * sharpness * length * thinness * free * upright * 0.3**reached
     return Mark(outlines, box, score)
@@ -921,10 +922,8 @@ def overlap(one, other, axis):
 
 def surrounds(mark, others):
     """Tell whether a mark is a frame, box or circle: there is one like a digit in it."""
-    _, _, _, height = mark.box
     return any(
         other.score > LEAST_SCORE
-        and other.box[3] > 0.15 * height  # and no speck
         and overlap(mark.box, other.box, 0) == other.box[2]
         and overlap(mark.box, other.box, 1) == other.box[3]
         for other in others
@@ -937,7 +936,7 @@ def grouped(found, winner):
 
     def is_digit(mark):
         return mark.box == winner.box or (
-            mark.score > 0.15 * winner.score
+            mark.score > 0.1 * winner.score
             and 0.5 < mark.box[3] / winner.box[3] < 2
             and not surrounds(mark, found)
         )
@@ -954,7 +953,7 @@ def grouped(found, winner):
             and nearness(part, parts[0]) > -0.5 * max(width, height)
             and len(part.outlines[0]) > 0.2 * len(parts[0].outlines[0])  # and no speck
             and max(part.box[2:]) < 0.8 * height  # and no ruled line, no other digit
-            and part.box[1] < y + height  # and no underline
+            and part.box[1] < y + height  # and no underline, no edge of a sheet
         ):
             parts.append(part)
     return digits

@@ -74,10 +74,14 @@ def test_drawn_digit_is_read_and_its_bar_is_the_longest(window):
     assert np.argmax([bar.get_width() for bar in window.axes[2].patches]) == 7
 
 
-def test_two_digits_are_read_in_order(window):
-    stroke(window, ONE)
-    stroke(window, SEVEN)
-    assert title(window).startswith("71 ")
+STRAIGHT_ONE = [(300, 60), (300, 220)]
+
+
+@pytest.mark.parametrize("strokes, number", [([ONE, SEVEN], "71"), ([STRAIGHT_ONE, SEVEN], "71")])
+def test_two_digits_are_read_in_order(window, strokes, number):
+    for points in strokes:
+        stroke(window, points)
+    assert title(window).startswith(f"{number} ")
 
 
 @pytest.mark.parametrize(
