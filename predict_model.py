@@ -450,7 +450,7 @@ def read_own_digits(model, arguments):
         probabilities = [f"p{digit}" for digit in range(CLASSES)]
         writer.writerow(["path", "row", "place", "digit", "confidence", *probabilities])
         for path, readings in read_images(model, arguments.images):
-            label = Path(path).resolve().parent.name
+            label = Path(os.path.abspath(path)).parent.name
             if label in [*"0123456789"]:
                 known.append((int(label), readings))
             if not readings:

@@ -6,7 +6,7 @@ import io
 import numpy as np
 import photographs
 import pytest
-from conftest import PREDICT, files_in, network_answering, result, run_main
+from conftest import PREDICT, files_in, linux_only, network_answering, result, run_main
 from PIL import Image, ImageChops, ImageDraw
 
 from predict_model import find_digits, open_image, plot_readings, predict_digits, to_grey
@@ -202,6 +202,13 @@ def test_labelled_image_is_right_only_if_read_as_just_that_digit(album):
     assert run.stderr == "predict_model.py: error: 4/none.png: no digit found\n"
     plots = {"own_digits.png", "own_misclassified.png", "own_confusion_matrix.png"}
     assert files_in(album / "plots").keys() == plots
+
+
+@linux_only
+def test_link_in_a_folder_named_by_a_digit_is_scored_by_that_folder(album):
+    (album / "7").mkdir()
+    (album / "7" / "link.png").symlink_to(album / "4" / "a.png")
+    assert result(read(album, "7").stdout, "accuracy") == "0.00% of 1 images"
 
 
 def test_folder_of_which_nothing_is_read_is_scored(album):
