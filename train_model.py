@@ -18,6 +18,7 @@ import os
 import re
 import socket
 import sys
+import tempfile
 import time
 import warnings
 import zipfile
@@ -169,32 +170,30 @@ def read_npz(path, subset):
     """Read the arrays x_SUBSET and y_SUBSET of an `.npz` file; see load_digits."""
     try:
         with zipfile.ZipFile(path) as archive:
-            sizes = [array.file_size for array in archive.infolist()]
-        if max(sizes) > 2**28:  # bytes, five times MNIST's largest array
+            largest = max(array.file_size for array in archive.infolist())
+        if largest > 2**28:  # bytes, five times MNIST's largest array
             raise ValueError("its arrays are too large")
         with np.load(path) as arrays:
-            images, labels = np.atleast_1d(arrays[f"x_{subset}"], arrays[f"y_{subset}"])
+            images, labels = arrays[f"x_{subset}"], arrays[f"y_{subset}"]
+        given = (
+            f"x_{subset} is {images.dtype} {images.shape}, y_{subset} {labels.dtype} {labels.shape}"
+        )
+        if labels.shape == (len(images), CLASSES):  # one-hot
+            right = (labels.sum(axis=1) == 1) & (labels.max(axis=1) == 1)
+            labels = np.where(right, labels.argmax(axis=1), -1)
+        labels = labels.reshape(len(images))
+        right = np.issubdtype(images.dtype, np.integer) and np.isin(labels, range(CLASSES)).all()
+        if not right or images.min() < 0 or images.max() > 255:
+            raise ValueError(given)
+        return images.reshape(len(labels), *IMAGE_SHAPE).astype(np.uint8), labels.astype(np.int64)
     # A damaged or foreign file can raise nearly anything in zipfile and NumPy.
     except Exception as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(
-            f"{path}: {reason}; wanted is an .npz file with the arrays"
-            " x_train, y_train, x_test and y_test, as Keras's mnist.npz"
+            f"{path}: {reason}; wanted is an .npz file as Keras's mnist.npz: x_train and x_test,"
+            " integers from 0 (ground) to 255 (ink) of shape (n, 28, 28), y_train and y_test,"
+            " n labels from 0 to 9"
         ) from error
-    if labels.shape == (len(images), CLASSES) and np.all(np.sort(labels) == one_hot(9)):
-        labels = labels.argmax(axis=1)
-    whole_numbers = np.issubdtype(images.dtype, np.integer) and images.size > 0
-    one_label_each = labels.size == len(images) and np.isin(labels, range(CLASSES)).all()
-    fitting = images.size == len(images) * math.prod(IMAGE_SHAPE)
-    if not (
-        whole_numbers and one_label_each and fitting and 0 <= images.min() <= images.max() < 256
-    ):
-        raise InputError(
-            f"{path}: x_{subset} is {images.dtype} of shape {images.shape}, y_{subset}"
-            f" {labels.dtype} of shape {labels.shape}; wanted are integers from 0 (ground)"
-            " to 255 (ink) of shape (n, 28, 28) and n labels from 0 to 9"
-        )
-    return images.reshape(-1, *IMAGE_SHAPE).astype(np.uint8), labels.ravel().astype(np.int64)
 
 
 def split(images, labels, share):
@@ -230,11 +229,6 @@ def split(images, labels, share):
 def as_input(images):
     """Convert uint8 images (n, 28, 28) to what the network takes; see build_model."""
     return np.float32(images[..., np.newaxis]) / 255
-
-
-def one_hot(labels):
-    """Convert labels, int (n,), to float32 (n, 10)."""
-    return np.eye(CLASSES, dtype=np.float32)[labels]
 
 
 # ---------------------------------------------------------------- training
@@ -308,7 +302,10 @@ def train(
                 epochs=epochs,
                 callbacks=[best, stop, keras.callbacks.TerminateOnNaN(), *callbacks],
                 verbose=verbose,
-                validation_data=(as_input(validation_set[0]), one_hot(validation_set[1])),
+                validation_data=(
+                    as_input(validation_set[0]),
+                    keras.utils.to_categorical(validation_set[1], CLASSES),
+                ),
                 validation_batch_size=500,
                 shuffle=False,  # The batches are.
             )
@@ -343,7 +340,10 @@ def training_batches(images, labels, batch_size, augment, seed):
         0 to 1, and labels (batch_size,).
     """
     count = len(images)
-    images, labels = tf.constant(images[..., np.newaxis]), tf.constant(one_hot(labels))
+    images, labels = (
+        tf.constant(images[..., np.newaxis]),
+        tf.constant(keras.utils.to_categorical(labels, CLASSES)),
+    )
 
     def make_batch(step, chosen):
         batch = tf.cast(tf.gather(images, chosen), tf.float32) / 255
@@ -395,7 +395,7 @@ def make_optimizer(name, learning_rate=None, one_cycle_steps=None, output_layer=
     Args:
         name: The name of one of Keras's optimizers.
         learning_rate: The highest rate. None is the optimizer's own, in one cycle
-            ten times as much, or less for a long training.
+            ten times as much.
         one_cycle_steps: The steps of the whole training, or None for a constant rate.
         output_layer: The name of the layer that Muon leaves to Adam.
 
@@ -406,9 +406,7 @@ def make_optimizer(name, learning_rate=None, one_cycle_steps=None, output_layer=
     own_rate = keras.optimizers.get(name).get_config()["learning_rate"]
     if not one_cycle_steps:
         return optimizer(learning_rate or own_rate)
-    # A thousand steps are about the default run; in a longer one less is best.
-    longer = max(1, one_cycle_steps / 1000)
-    highest = learning_rate or 10 * own_rate / math.sqrt(longer)
+    highest = learning_rate or 10 * own_rate
     warm_up = math.ceil(0.15 * one_cycle_steps)
     fall = max(1, one_cycle_steps - warm_up)
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -416,12 +414,11 @@ def make_optimizer(name, learning_rate=None, one_cycle_steps=None, output_layer=
     )
     if optimizer is not keras.optimizers.Muon:
         return optimizer(schedule)
-    decay = 0.4 / math.sqrt(longer)
     return optimizer(
         schedule,
         adam_beta_2=0.99,  # A run is short for Keras's memory of a thousand gradients.
-        weight_decay=decay,
-        adam_weight_decay=decay,
+        weight_decay=0.4,
+        adam_weight_decay=0.4,
         ns_steps=3,
         exclude_layers=[output_layer],
     )
@@ -485,29 +482,31 @@ def plot_history(history, data, augment, label_smoothing):
     Returns:
         The matplotlib.figure.Figure.
     """
-    figure, axes = new_plot(10, 4, 1, 2)
-    figure.suptitle(f"Training on {drawable(data)}", parse_math=False)
+    figure, axes = new_plot(f"Training on {data}", 10, 4, 1, 2)
     training = "training, on distorted images" if augment else "training"
-    loss = "loss on smoothed labels" if label_smoothing else "loss"
     epochs = range(1, len(history["loss"]) + 1)
-    for axis, name, heading in ((axes[0, 0], "accuracy", "accuracy"), (axes[0, 1], "loss", loss)):
+    for axis, name in zip(axes.flat, ("accuracy", "loss"), strict=True):
         axis.plot(epochs, history[name], "o-", label=training)
         axis.plot(epochs, history[f"val_{name}"], "o-", label="validation")
-        axis.set(xlabel="epoch", ylabel=heading)
+        axis.set(xlabel="epoch", ylabel=name)
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.legend()
+    if label_smoothing:
+        axes[0, 1].set(ylabel="loss on smoothed labels")
     return figure
 
 
-def drawable(name):
-    """Replace what Matplotlib cannot draw, as bytes in the name of a file that are no text."""
-    return name.encode(errors="replace").decode()
-
-
-def new_plot(width, height, rows=1, columns=1):
+def new_plot(title, width, height, rows=1, columns=1):
     """Make a figure of a size in inches, whose window fits a screen of 1366 x 768; and its axes."""
     dpi = min(100, 1300 / width, 620 / height)
-    return plt.subplots(rows, columns, squeeze=False, figsize=(width, height), dpi=dpi)
+    figure, axes = plt.subplots(rows, columns, squeeze=False, figsize=(width, height), dpi=dpi)
+    figure.suptitle(drawable(title), parse_math=False)
+    return figure, axes
+
+
+def drawable(text):
+    """Replace what Matplotlib cannot draw, as bytes in the name of a file that are no text."""
+    return text.encode(errors="replace").decode()
 
 
 def save_plot(figure, path, title):
@@ -675,12 +674,11 @@ def main():
     start = time.perf_counter()
     trained_on = f"{len(train_set[0]):,} of {data}"
     if arguments.augment:
-        drawn_set = draw_digits(round(len(train_set[0]) * DRAWN_SHARE), (2, arguments.seed))
-        train_set = [np.concatenate(pair) for pair in zip(train_set, drawn_set, strict=True)]
-        trained_on += f" and {len(drawn_set[0]):,} drawn"
+        train_set, drawn = with_drawn(*train_set, arguments.seed)
+        trained_on += f" and {drawn:,} drawn"
     keras.utils.set_random_seed(arguments.seed)
     model = build_model(arguments.architecture, data)
-    model.summary(print_fn=lambda line: print(printable(line)))
+    model.summary(print_fn=print)
     settings = {name: getattr(arguments, name) for name in train.__kwdefaults__}
     history, interrupted = train(model, train_set, validation_set, **settings)
     if arguments.calibrated:
@@ -708,10 +706,14 @@ class InputError(Exception):
 
 def check_writable(*paths):
     """Raise InputError if one of these files cannot be written after long work."""
-    for path in map(Path, paths):
+    for path in paths:
         folder = next(folder for folder in Path(os.path.realpath(path)).parents if folder.exists())
-        if path.is_dir() or not os.access(f"{folder}/", os.W_OK):  # No file ends in a slash.
-            raise InputError(f"{path}: cannot be written; name another file or folder")
+        try:
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:
+            raise InputError(f"{path}: cannot be written ({error.strerror})") from error
+        if os.path.isdir(path):
+            raise InputError(f"{path}: cannot be written (it is a folder)")
 
 
 def save_model(model, path):
@@ -749,15 +751,9 @@ def without_unset(config):
     }
 
 
-def printable(text):
-    """Replace what standard output cannot print, as some characters of a path."""
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    return str(text).encode(encoding, "backslashreplace").decode(encoding)
-
-
 def print_result(name, value):
     """Print a result as one line of a table."""
-    print(f"  {name:<20} {printable(value)}")
+    print(f"  {name:<20} {value}")
 
 
 def print_message(kind, message):
@@ -769,6 +765,8 @@ def print_message(kind, message):
 @contextlib.contextmanager
 def run_as_script():
     """Run a script's main: what a user can put right or wants ends it with one line."""
+    with contextlib.suppress(AttributeError):  # A notebook's stream prints any name.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         try:
             yield
@@ -830,6 +828,14 @@ def resized(picture, scale):
 DRAWN_SHARE = 1 / 6
 
 
+def with_drawn(images, labels, seed):
+    """Add drawn digits to a training set; returns the new set, and how many they are."""
+    count = round(DRAWN_SHARE * len(images))
+    drawn_images, drawn_labels = draw_digits(count, (2, seed))
+    both = np.concatenate([images, drawn_images]), np.concatenate([labels, drawn_labels])
+    return both, count
+
+
 def draw_digits(count, seed):
     """Draw handwritten digits with a round pen.
 
@@ -841,15 +847,13 @@ def draw_digits(count, seed):
         Images, uint8 (count, 28, 28), 0 (ground) to 255 (ink), and labels, int64 (count,).
     """
     rng = np.random.default_rng(seed)
-    labels = rng.integers(CLASSES, size=count)
-    images = np.zeros((count, *IMAGE_SHAPE), np.uint8)
+    images, labels = [], rng.integers(CLASSES, size=count)
     with progress_on_standard_error() as verbose:
         bar = keras.utils.Progbar(count, verbose=verbose, unit_name="drawn digit")
-        for image, label in zip(images, labels, strict=True):
-            ways = list(HANDWRITING[label].values())
-            image[:] = draw_strokes(ways[rng.integers(len(ways))], rng)
+        for label in labels:
+            images.append(draw_strokes(rng.choice(HANDWRITING[label]), rng))
             bar.add(1)
-    return images, labels
+    return np.array(images), labels
 
 
 # How much hands differ: standard deviations of the size (of its logarithm), of each point and of
@@ -879,89 +883,88 @@ def draw_strokes(way, rng):
 
 
 # How people write each digit. A way of writing is strokes (after a slash, another) of points x,y
-# in per cent of the digit's width and height, from the top left; a point that is given twice
-# makes a corner. The ways are from public descriptions: Wikipedia, "Regional handwriting
-# variation" (1 with flag and foot, 3 flat, 4 open, 7 barred in Europe and hooked in East Asia);
-# Briem, "Numbers", http://briem.net/4/4.1.2a/4.1.2.11.numbers.htm (5 of two strokes, open 4);
-# "European numerals", www.netipedia.com (4 like a lightning bolt); Schulimpulse,
-# "Ziffernschreibkurs" (Germany: 1 with a flag); "数字の書き方", mathematicalpapyrus.com (Japan: 1
-# as a bar, with a bent head or a foot). None is traced.
+# in per cent of the digit's width and height, from the top left; a stroke begins and ends a
+# quarter of the way to the next point. A point given twice is a corner, or an end that is reached.
+# The ways are from public descriptions: Wikipedia, "Regional handwriting variation" (1 with
+# flag and foot, 3 flat, 4 open, 7 barred in Europe and hooked in East Asia, 9); Briem,
+# "Numbers", http://briem.net/4/4.1.2a/4.1.2.11.numbers.htm (5 of two strokes, open 3 and 4);
+# "European numerals", http://www.netipedia.com/index.php/European_numerals (1 like a Z, 4 like a
+# lightning bolt); "Ziffernschreibkurs", https://www.schulimpulse.de (Germany: 1 with a flag);
+# "How to write numbers", https://mathematicalpapyrus.com/math1/write (Japan: 1 as a bar, with a
+# bent head, on a foot). None is traced.
 HANDWRITING = {
-    0: {
-        "closed": "50,0 15,20 3,55 22,93 55,100 90,75 97,40 78,8 48,1 38,4",
-        "round": "45,6 12,30 8,70 40,100 80,85 95,50 80,12 50,0 30,8",
-        "gap": "18,22 2,60 28,98 62,100 94,70 92,26 66,0 38,6",
-    },
-    1: {
-        "bar": "50,0 50,50 50,100",
-        "short flag": "25,25 50,0 50,0 50,50 50,100",
-        "long flag": "-10,56 50,0 50,0 50,50 50,100",
-        "flat flag": "-15,30 52,0 52,0 51,50 50,105",
-        "foot": "40,-5 40,50 40,100 40,100 95,98",
-        "leaning": "62,0 52,40 38,100",
-        "flag and foot": "30,22 52,0 52,0 51,50 50,100 50,100 / 22,100 78,99",
-        "long flag and foot": "-8,46 50,0 50,0 50,50 50,100 50,100 / 0,100 0,100 100,100 100,100",
-    },
-    2: {
-        "plain": "8,25 30,2 65,3 82,28 60,62 5,98 5,98 95,96",
-        "loop": "10,28 35,2 75,8 78,38 45,75 12,97 5,88 22,78 50,92 95,97",
-        "wide loop": "12,30 38,2 72,10 72,40 48,82 18,97 5,82 25,66 58,82 98,92",
-        "round loop": "10,25 45,0 75,20 65,55 35,95 5,95 2,75 25,65 55,78 98,72",
-    },
-    3: {
-        "round": "10,15 45,0 82,15 70,40 35,48 35,48 75,55 88,78 55,100 5,88",
-        "flat top": "8,3 85,2 85,2 45,40 45,40 85,55 82,88 45,100 5,90",
-        "soft": "15,10 55,0 80,20 60,42 30,46 62,48 90,70 70,97 30,98 8,85",
-        "small top": "20,12 45,0 66,8 62,26 40,34 40,34 85,48 92,80 50,102 -4,84",
-    },
-    4: {
-        "open": "20,2 8,52 15,60 50,57 92,53 / 72,5 68,50 66,100",
-        "cup": "18,5 12,45 35,58 75,45 / 82,2 76,45 70,100",
-        "three-cornered": "68,100 70,50 70,2 70,2 5,68 5,68 98,66",
-        "in one stroke": "75,100 78,5 78,5 45,25 8,62 8,62 60,60 95,58",
-        "lightning": "55,-15 8,66 8,66 106,60 / 66,25 60,112",
-        "closed": "62,-10 5,64 5,64 110,64 / 66,-12 64,108",
-    },
-    5: {
-        "with bar": "28,5 20,45 20,45 55,38 85,60 75,90 40,100 5,90 / 28,4 60,3 92,0",
-        "in one stroke": "88,2 30,3 30,3 20,42 20,42 58,38 85,62 70,95 35,100 5,88",
-        "like an S": "85,5 45,5 22,25 40,45 72,58 75,85 40,100 8,92",
-        "upright": "25,15 15,50 15,50 55,42 80,65 55,98 5,92 / 25,12 95,0",
-    },
-    6: {
-        "curved": "78,2 40,20 12,60 22,95 60,100 85,78 65,55 30,62 15,80",
-        "straight": "55,0 22,40 10,78 40,100 72,88 75,62 45,55 15,75",
-        "round": "88,8 50,12 15,50 15,85 50,100 85,85 80,58 50,52 20,70",
-        "slanted": "60,0 15,40 5,80 30,100 85,88 92,68 55,65 15,88",
-        "hooked": "82,42 92,18 64,-2 30,4 6,44 12,90 50,102 88,90 84,62 52,54 12,72",
-        "segments": "92,3 10,3 10,3 10,97 10,97 90,97 90,97 90,50 90,50 10,50 10,50",
-        "angular": "70,-12 12,60 10,98 10,98 85,98 85,98 85,58 85,58 14,60 14,60",
-    },
-    7: {
-        "plain": "5,8 50,6 92,3 92,3 60,50 35,100",
-        "barred": "5,6 92,4 92,4 65,45 40,100 / 20,50 86,46",
-        "curved": "5,5 50,10 88,3 88,3 72,30 58,65 55,100",
-        "round": "5,20 30,5 70,5 80,20 60,60 45,100",
-        "hooked": "2,36 4,3 4,3 92,3 92,3 62,50 48,108",
-        "hooked and barred": "0,34 4,3 4,3 92,3 92,3 62,50 42,108 / 20,52 90,48",
-    },
-    8: {
-        "in one stroke": "78,12 50,0 20,18 42,44 78,68 70,95 35,98 18,75 50,48 80,25 74,8",
-        "from the middle": "50,48 18,28 35,3 70,4 80,28 50,48 20,68 25,95 60,100 82,78 50,48",
-        "open": "85,10 50,0 22,15 30,38 70,58 85,82 50,100 18,85 35,58 70,35 88,12",
-        "half open": "80,20 45,0 25,20 50,48 75,75 55,100 25,85 45,55 85,5",
-        "two rings": "50,0 20,8 20,38 50,48 80,38 80,8 46,0 40,2"
-        " / 50,48 12,60 12,92 50,100 88,92 88,60 46,48 40,50",
-    },
-    9: {
-        "straight": "82,18 55,0 18,15 20,42 55,45 82,18 82,18 80,55 72,100",
-        "hooked": "80,12 45,0 12,22 30,48 65,40 82,12 82,12 82,60 60,95 20,98",
-        "curved": "75,25 45,0 10,20 25,48 60,42 78,15 78,15 65,60 48,100",
-        "slanted": "92,8 50,6 30,30 50,38 90,10 90,10 60,55 25,104",
-        "wide hook": "78,10 40,0 10,24 40,50 80,34 80,8 80,8 88,60 78,94 40,102 -10,84",
-        "open": "92,0 40,4 8,28 32,52 78,30 78,30 78,60 60,100",
-        "small head": "60,6 30,0 12,16 22,34 48,32 60,8 60,8 80,55 96,84 90,100 50,102 0,97",
-    },
+    0: [
+        "50,0 15,20 3,55 22,93 55,100 90,75 97,40 78,8 48,1 38,4",  # closed
+        "45,6 12,30 8,70 40,100 80,85 95,50 80,12 50,0 30,8",  # round
+    ],
+    1: [
+        "50,0 50,50 50,100",  # bar
+        "25,25 50,0 50,0 50,50 50,100",  # short flag
+        "-10,56 50,0 50,0 50,50 50,100",  # long flag
+        "-15,30 52,0 52,0 51,50 50,105",  # flat flag
+        "40,-5 40,50 40,100 40,100 95,98",  # foot
+        "30,22 52,0 52,0 51,50 50,100 50,100 / 22,100 78,99",  # flag and foot
+        "-8,46 50,0 50,0 50,50 50,100 50,100 / 0,100 0,100 100,100 100,100",  # long flag and foot
+    ],
+    2: [
+        "8,25 30,2 65,3 82,28 60,62 5,98 5,98 95,96",  # plain
+        "10,28 35,2 75,8 78,38 45,75 12,97 5,88 22,78 50,92 95,97",  # loop
+        "12,30 38,2 72,10 72,40 48,82 18,97 5,82 25,66 58,82 98,92",  # wide loop
+        "10,25 45,0 75,20 65,55 35,95 5,95 2,75 25,65 55,78 98,72",  # round loop
+    ],
+    3: [
+        "10,15 45,0 82,15 70,40 35,48 35,48 75,55 88,78 55,100 5,88",  # round
+        "8,3 85,2 85,2 45,40 45,40 85,55 82,88 45,100 5,90",  # flat top
+        "15,10 55,0 80,20 60,42 30,46 62,48 90,70 70,97 30,98 8,85",  # soft
+    ],
+    4: [
+        "20,2 8,52 15,60 50,57 92,53 / 72,5 68,50 66,100",  # open
+        "18,5 12,45 35,58 75,45 / 82,2 76,45 70,100",  # cup
+        "68,100 70,50 70,2 70,2 5,68 5,68 98,66",  # three-cornered
+        "75,100 78,5 78,5 45,25 8,62 8,62 60,60 95,58",  # in one stroke
+        "55,-15 8,66 8,66 106,60 / 66,25 60,112",  # lightning
+        "62,-10 5,64 5,64 110,64 / 66,-12 64,108",  # closed
+    ],
+    5: [
+        "28,5 20,45 20,45 55,38 85,60 75,90 40,100 5,90 / 28,4 60,3 92,0",  # with bar
+        "88,2 30,3 30,3 20,42 20,42 58,38 85,62 70,95 35,100 5,88",  # in one stroke
+        "85,5 45,5 22,25 40,45 72,58 75,85 40,100 8,92",  # like an S
+        "25,15 15,50 15,50 55,42 80,65 55,98 5,92 / 25,12 95,0",  # upright
+    ],
+    6: [
+        "78,2 40,20 12,60 22,95 60,100 85,78 65,55 30,62 15,80",  # curved
+        "55,0 22,40 10,78 40,100 72,88 75,62 45,55 15,75",  # straight
+        "88,8 50,12 15,50 15,85 50,100 85,85 80,58 50,52 20,70",  # round
+        "60,0 15,40 5,80 30,100 85,88 92,68 55,65 15,88",  # slanted
+        "82,42 92,18 64,-2 30,4 6,44 12,90 50,102 88,90 84,62 52,54 12,72",  # hooked
+        "92,3 10,3 10,3 10,97 10,97 90,97 90,97 90,50 90,50 10,50 10,50",  # segments
+        "70,-12 12,60 10,98 10,98 85,98 85,98 85,58 85,58 14,60 14,60",  # angular
+    ],
+    7: [
+        "5,8 50,6 92,3 92,3 60,50 35,100",  # plain
+        "5,6 92,4 92,4 65,45 40,100 / 20,50 86,46",  # barred
+        "5,5 50,10 88,3 88,3 72,30 58,65 55,100",  # curved
+        "5,20 30,5 70,5 80,20 60,60 45,100",  # round
+        "2,36 4,3 4,3 92,3 92,3 62,50 48,108",  # hooked
+        "0,34 4,3 4,3 92,3 92,3 62,50 42,108 / 20,52 90,48",  # hooked and barred
+    ],
+    8: [
+        "78,12 50,0 20,18 42,44 78,68 70,95 35,98 18,75 50,48 80,25 74,8",  # in one stroke
+        "50,48 18,28 35,3 70,4 80,28 50,48 20,68 25,95 60,100 82,78 50,48",  # from the middle
+        "85,10 50,0 22,15 30,38 70,58 85,82 50,100 18,85 35,58 70,35 88,12",  # open
+        "80,20 45,0 25,20 50,48 75,75 55,100 25,85 45,55 85,5",  # half open
+        "50,0 20,8 20,38 50,48 80,38 80,8 46,0 40,2 / "  # two rings
+        "50,48 12,60 12,92 50,100 88,92 88,60 46,48 40,50",
+    ],
+    9: [
+        "82,18 55,0 18,15 20,42 55,45 82,18 82,18 80,55 72,100",  # straight
+        "80,12 45,0 12,22 30,48 65,40 82,12 82,12 82,60 60,95 20,98",  # hooked
+        "75,25 45,0 10,20 25,48 60,42 78,15 78,15 65,60 48,100",  # curved
+        "92,8 50,6 30,30 50,38 90,10 90,10 60,55 25,104",  # slanted
+        "78,10 40,0 10,24 40,50 80,34 80,8 80,8 88,60 78,94 40,102 -10,84",  # wide hook
+        "92,0 40,4 8,28 32,52 78,30 78,30 78,60 60,100",  # open
+        "60,6 30,0 12,16 22,34 48,32 60,8 60,8 80,55 96,84 90,100 50,102 0,97",  # small head
+    ],
 }
 
 

@@ -69,7 +69,7 @@ def test_plots_are_titled_with_data_and_number_of_mistakes(sevens):
     title = f"test images of a$_$.npz: {wrong:,} of 1,100 misclassified"
     mistakes, confusion = (sevens.figures[w] for w in ("Misclassified digits", "Confusion matrix"))
     assert mistakes.get_suptitle() == f"{title}; shown: the {shown} most confident mistakes"
-    assert confusion.axes[0].get_title() == title
+    assert confusion.get_suptitle() == title
 
 
 def test_plot_of_confusion_has_the_counts_and_colours_mistakes(sevens):
@@ -198,7 +198,7 @@ def test_predict_digit_reads_an_image_in_any_form(network, change):
     digit, probabilities = predict_model.predict_digit(network, change(values))
     expected, others = predict_model.predict_digit(network, Image.fromarray(values))
     assert digit == expected == train_model.draw_digits(1, seed=0)[1][0]
-    assert probabilities.shape == (10,) and probabilities == pytest.approx(others, abs=0.1)
+    assert probabilities.shape == (10,) and probabilities == pytest.approx(others, abs=0.15)
 
 
 def test_predict_digit_reads_arrays_that_a_cubic_resize_took_beyond_their_range(network):

@@ -193,7 +193,7 @@ def test_drawn_digits_come_in_all_ways_of_writing_with_their_labels(monkeypatch)
     drawn = []
     monkeypatch.setattr(train_model, "draw_strokes", lambda way, _: drawn.append(way) or 0)
     _, labels = train_model.draw_digits(2000, 0)
-    expected = {(way, label) for label, ways in HANDWRITING.items() for way in ways.values()}
+    expected = {(way, label) for label, ways in HANDWRITING.items() for way in ways}
     assert set(zip(drawn, labels.tolist(), strict=True)) == expected
 
 
@@ -359,9 +359,8 @@ def test_one_cycle_rises_to_the_given_rate_and_falls_to_nothing(name):
 
 
 @pytest.mark.parametrize("name, own", [("muon", 0.001), ("adam", 0.001), ("sgd", 0.01)])
-def test_one_cycle_goes_to_ten_times_the_optimizers_own_rate_and_less_in_long_runs(name, own):
-    short, long = (max(rates_of(name, None, steps)) for steps in (200, 4000))
-    assert short == pytest.approx(10 * own) and own < long < short
+def test_one_cycle_goes_to_ten_times_the_optimizers_own_rate(name, own):
+    assert max(rates_of(name, None, 200)) == pytest.approx(10 * own)
 
 
 @pytest.mark.parametrize("name", ["adam", "sgd", "adadelta", "muon"])
@@ -592,7 +591,7 @@ def test_curves_show_both_sets_over_the_epochs(augment, smoothing, label, headin
 
 
 def test_plot_is_saved_and_its_window_has_a_title(tmp_path, capsys):
-    figure, _ = train_model.new_plot(10, 4)
+    figure, _ = train_model.new_plot("A plot", 10, 4)
     train_model.save_plot(figure, tmp_path / "folder" / "a.png", "A title")
     assert figure.canvas.manager.get_window_title() == "A title"
     assert plt.imread(tmp_path / "folder" / "a.png").shape[:2] == (600, 1500)
