@@ -59,9 +59,6 @@ from PIL import Image, ImageOps, ImageStat
 
 pi_heif.register_heif_opener()  # the photographs of iPhones
 
-AT_A_TIME = 500  # images predicted together, which bounds the memory
-# What networks take for an image, ours and those of most tutorials.
-INPUT_SHAPES = (None, 28, 28, 1), (None, 28, 28), (None, 784)
 CERTAIN = 0.8  # A digit of less confidence is told to be uncertain.
 IMAGE_FILE = r".*\.(avif|bmp|gif|hei[cf]|jp2|jpe?g|p[bgp]m|png|tga|tiff?|webp)"
 # The plots of both scripts are no images to read, where they lie among them.
@@ -88,23 +85,18 @@ def load_model(path):
         raise InputError(f"{path}: there is no such file; train_model.py makes it")
     try:
         model = keras.saving.load_model(path, compile=False)
+        (probabilities,) = predict(model, np.zeros((1, *IMAGE_SHAPE), np.uint8))
+        shares = probabilities.min() >= 0 and np.isclose(probabilities.sum(), 1, atol=1e-3)
+        if probabilities.shape != (CLASSES,) or not shares:
+            raise ValueError("its outputs are no ten probabilities")
     # A damaged or foreign file can raise nearly anything in Keras and h5py.
     except Exception as error:
         reason = str(error).rpartition("Exception encountered: ")[2]
         raise InputError(
-            f"{path}: {saved_by(path)} cannot be loaded by Keras {keras.__version__}:"
-            f" {textwrap.shorten(reason, 300)}"
+            f"{path}: {saved_by(path)} cannot be used with Keras {keras.__version__}:"
+            f" {textwrap.shorten(reason, 300)}; wanted is a network from images of 28x28 pixels"
+            " to ten probabilities, by a softmax"
         ) from error
-    inputs, outputs = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
-    if inputs not in INPUT_SHAPES or outputs != (None, CLASSES):
-        raise InputError(
-            f"{path}: a network from {inputs} to {outputs};"
-            " wanted is one from images of 28x28 pixels to ten probabilities"
-        )
-    some_images = np.random.default_rng(0).integers(0, 256, (10, *IMAGE_SHAPE), np.uint8)
-    probabilities = predict(model, some_images)
-    if probabilities.min() < 0 or not np.allclose(probabilities.sum(axis=1), 1, atol=1e-3):
-        raise InputError(f"{path}: its outputs are no probabilities; it must end in a softmax")
     return model
 
 
@@ -127,7 +119,7 @@ def predict(model, images):
         Probabilities, float32 (n, 10).
     """
     inputs = as_input(images).reshape(-1, *model.input_shape[1:])
-    parts = np.array_split(inputs, len(inputs) // AT_A_TIME + 1)
+    parts = np.array_split(inputs, len(inputs) // 500 + 1)  # More at a time take much memory.
     return np.concatenate([model.predict_on_batch(part) for part in parts])
 
 
@@ -180,15 +172,9 @@ def predict_digits(model, image):
     Raises:
         InputError: It is no image, or there is no digit in it.
     """
-    return read_found(model, find_digits(image))
-
-
-def read_found(model, found):
-    """Predict the digits that were found; returns a list of Readings."""
-    if not found:
-        return []
-    probabilities = predict(model, np.array([digit.picture for digit in found]))
-    return [Reading(*pair) for pair in zip(found, probabilities, strict=True)]
+    digits = find_digits(image)
+    probabilities = predict(model, np.array([digit.picture for digit in digits]))
+    return [Reading(*pair) for pair in zip(digits, probabilities, strict=True)]
 
 
 def rows_of(readings):
@@ -261,57 +247,49 @@ def classification_report(confusion, unread):
     return "\n".join(lines)
 
 
-def report_scores(model, data, labels, probabilities, pictures, plots, prefix="", unread=()):
+def report_scores(model, data, labels, probabilities, pictures, plots, prefix=""):
     """Print and plot what the network got right and wrong.
 
     Args:
         model: The network; its name says what it was trained on.
         data: What was read, in words.
         labels: The true digits, int (n,).
-        probabilities: float32 (n, 10).
+        probabilities: float32 (n, 10), all 0 for an image that was not read as one digit.
         pictures: What the network saw, uint8 (n, 28, 28).
         plots: The folder for the plots.
         prefix: What the names of the plots begin with.
-        unread: The true digits of more images, which were not read as one digit.
     """
-    predicted = probabilities.argmax(axis=1)
-    confusion = tf.math.confusion_matrix(labels, predicted, CLASSES).numpy()
-    wrong = np.flatnonzero(predicted != labels)
-    total = len(labels) + len(unread)
+    read = probabilities.any(axis=1)
+    predicted = np.where(read, probabilities.argmax(axis=1), -1)
+    mistakes = np.count_nonzero(predicted != labels)
+    confusion = tf.math.confusion_matrix(labels[read], predicted[read], CLASSES).numpy()
+    unread = np.bincount(labels[~read], minlength=CLASSES)
     print_result("network", model.name)
     print_result("data", data)
-    print_result("accuracy", f"{np.trace(confusion) / total:.2%} of {total:,} images")
-    if len(labels):
-        losses = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
+    print_result("accuracy", f"{np.mean(predicted == labels):.2%} of {len(labels):,} images")
+    if read.any():
+        losses = keras.losses.sparse_categorical_crossentropy(labels[read], probabilities[read])
+        error = calibration_error(labels[read], probabilities[read])
         print_result("loss", f"{np.mean(losses):.4f}")
-        print_result("calibration error", f"{calibration_error(labels, probabilities):.2%}")
-    print_result("misclassified", f"{len(wrong):,}")
-    if unread:
-        print_result("unread", f"{len(unread):,} not read as one digit, which count as wrong")
-    print(f"\n{classification_report(confusion, np.bincount(unread, minlength=CLASSES))}\n")
+        print_result("calibration error", f"{error:.2%}")
+    print_result("misclassified", f"{mistakes:,}")
+    if unread.any():
+        print_result("unread", f"{unread.sum():,} not read as one digit, counted as wrong")
+    print(f"\n{classification_report(confusion, unread)}\n")
     print(f"confusion matrix, a row a true digit, a column a predicted one\n{confusion}\n")
-    title = f"{data}: {total - np.trace(confusion):,} of {total:,} misclassified"
-    mistakes = plot_mistakes(pictures[wrong], labels[wrong], probabilities[wrong], title)
-    save_plot(mistakes, Path(plots, f"{prefix}misclassified.png"), "Misclassified digits")
-    matrix = plot_confusion(confusion, title)
-    save_plot(matrix, Path(plots, f"{prefix}confusion_matrix.png"), "Confusion matrix")
+    title = f"{data}: {mistakes:,} of {len(labels):,} misclassified"
+    wrong = read & (predicted != labels)
+    figure = plot_mistakes(pictures[wrong], labels[wrong], probabilities[wrong], title)
+    save_plot(figure, Path(plots, f"{prefix}misclassified.png"), "Misclassified digits")
+    figure = plot_confusion(confusion, title)
+    save_plot(figure, Path(plots, f"{prefix}confusion_matrix.png"), "Confusion matrix")
 
 
 # ---------------------------------------------------------------- plots
 
 
 def plot_mistakes(pictures, labels, probabilities, title):
-    """Plot mistakes, the most confident first, and no more than can be seen.
-
-    Args:
-        pictures: What the network saw, uint8 (n, 28, 28).
-        labels: The true digits, int (n,).
-        probabilities: float32 (n, 10).
-        title: The title of the figure.
-
-    Returns:
-        The matplotlib.figure.Figure.
-    """
+    """Plot mistakes, the most confident first, and no more than can be seen; returns the figure."""
     confidences = probabilities.max(axis=1)
     shown = np.argsort(-confidences, kind="stable")[:60]
     title = f"{title}; shown: the {len(shown)} most confident mistakes"
@@ -324,16 +302,12 @@ def plot_mistakes(pictures, labels, probabilities, title):
 
 
 def plot_readings(images, total):
-    """Plot images as given, with a box at each digit, beside what the network saw.
+    """Plot images, pairs of a path and its Readings, beside what the network saw.
 
-    Args:
-        images: Pairs of a path and the Readings of the image.
-        total: How many images were read, these among them.
-
-    Returns:
-        The matplotlib.figure.Figure.
+    A box shows where each digit is, a red one an uncertain digit. `total` images were read.
+    Returns the figure.
     """
-    pairs_a_row = min(len(images), 4 if len(images) <= 20 else 10)
+    pairs_a_row = math.ceil(math.sqrt(len(images)))
     title = f"{len(images)} of {total:,} images, as given and as the network saw them"
     figure, axes = new_grid(2 * len(images), 2 * pairs_a_row, title)
     for (path, readings), given, seen in zip(images, axes[::2], axes[1::2], strict=False):
@@ -367,9 +341,10 @@ def new_grid(count, columns, title):
 
 
 def show_picture(axis, picture, text):
-    """Show a picture, uint8 (h, w), below a text."""
-    axis.imshow(picture, cmap="gray", vmin=0, vmax=255)
+    """Show a picture, uint8 (h, w), below a text; returns what Matplotlib makes of it."""
     axis.set_title(drawable(text), fontsize="small", parse_math=False)
+    axis.set(xticks=[], yticks=[])
+    return axis.imshow(picture, cmap="gray", vmin=0, vmax=255)
 
 
 def plot_confusion(confusion, title):
@@ -399,7 +374,7 @@ def parse_arguments():
         "--model",
         metavar="FILE",
         default=MODEL_FILE,
-        help="the network that train_model.py saved (default: %(default)s)",
+        help="the network that train_model.py saved",
     )
     parser.add_argument(
         "--csv",
@@ -467,21 +442,17 @@ def table_rows(path, readings):
 
 def score_labelled(model, results, plots):
     """Score the images in folders 0 to 9, if any: right is one that is read as just that digit."""
-    labels, single, unread = [], [], []
+    nothing = np.zeros(IMAGE_SHAPE, np.uint8), np.zeros(CLASSES, np.float32)
+    labels, scored = [], []
     for path, readings in results:
         folder = Path(os.path.abspath(path)).parent.name
-        if folder not in list("0123456789"):
-            continue
-        if len(readings) == 1:
+        if re.fullmatch("[0-9]", folder):
             labels.append(int(folder))
-            single.append(readings[0])
-        else:
-            unread.append(int(folder))
-    if labels or unread:
-        probabilities = np.array([reading.probabilities for reading in single])
-        pictures = np.array([reading.found.picture for reading in single])
-        scored = np.array(labels, int), probabilities.reshape(-1, CLASSES), pictures
-        report_scores(model, "images", *scored, plots, "own_", unread)
+            single = [(reading.found.picture, reading.probabilities) for reading in readings]
+            scored.append(single[0] if len(single) == 1 else nothing)
+    if labels:
+        pictures, probabilities = map(np.array, zip(*scored, strict=True))
+        report_scores(model, "images", np.array(labels), probabilities, pictures, plots, "own_")
 
 
 @contextlib.contextmanager
@@ -530,59 +501,51 @@ def draw_window(model):
         The matplotlib.figure.Figure; `plt.show()` runs it where there is a display.
     """
     sheet = np.full(SHEET, 255, np.uint8)
-    pen = None  # the place on the sheet that the pen touches, while it does
+    stroke = []  # the places that the pen has touched since it was set down
     with plt.rc_context({"toolbar": "None"}):
         figure = plt.figure("Draw a digit", figsize=(11, 4))
     canvas = figure.canvas
     canvas.mpl_disconnect(canvas.manager.key_press_handler_id)  # Matplotlib's own keys
     left, middle, right = figure.subplots(1, 3, width_ratios=[3, 2, 2])
-    drawn = left.imshow(sheet, cmap="gray", vmin=0, vmax=255)
-    seen = middle.imshow(np.zeros(IMAGE_SHAPE), cmap="gray", vmin=0, vmax=255)
-    left.set(title="draw here", xticks=[], yticks=[])
-    middle.set(title="what the network sees", xticks=[], yticks=[])
-    bars = right.barh(range(CLASSES), 0)
     right.set(xlim=(0, 1), xticks=[], yticks=range(CLASSES), ylim=(CLASSES, -1))
+    drawn = show_picture(left, sheet, "draw here")
+    seen = show_picture(middle, np.zeros(IMAGE_SHAPE), "what the network sees")
+    bars = right.barh(range(CLASSES), 0)
 
-    def read():
-        """Read the sheet, and show its digits."""
+    def show():
+        """Read the sheet, and show its digits, the last of them in the middle and in the bars."""
         title, picture, probabilities = "", np.zeros(IMAGE_SHAPE), np.zeros(CLASSES)
-        with contextlib.suppress(InputError):  # an empty sheet
+        with contextlib.suppress(InputError):  # An empty sheet shows none.
             readings = predict_digits(model, sheet)
             title = " ".join(describe(readings))
             picture, probabilities = readings[-1].found.picture, readings[-1].probabilities
-        right.set_title(title)
         drawn.set_data(sheet)
         seen.set_data(picture)
+        right.set_title(title)
         for bar, probability in zip(bars, probabilities, strict=True):
             bar.set_width(probability)
             bar.set_color("tab:orange" if probability == probabilities.max() else "tab:blue")
         canvas.draw_idle()
 
     def press(event):
-        nonlocal pen
         if event.button == MouseButton.RIGHT:
             clear()
         elif event.inaxes is left:
-            pen = round(event.xdata), round(event.ydata)
+            stroke.append((round(event.xdata), round(event.ydata)))
             move(event)
 
     def move(event):
-        """Draw from where the pen was to where it is now; outside the sheet it is lifted."""
-        nonlocal pen
-        if pen and event.inaxes is left:
-            start, pen = pen, (round(event.xdata), round(event.ydata))
-            cv2.line(sheet, start, pen, 0, PEN, cv2.LINE_AA)
-            read()
+        """Draw from where the pen was to where it is now; leaving the sheet ends the stroke."""
+        if stroke and event.inaxes is left:
+            stroke.append((round(event.xdata), round(event.ydata)))
+            cv2.line(sheet, stroke[-2], stroke[-1], 0, PEN, cv2.LINE_AA)
+            show()
         else:
-            pen = None
-
-    def lift(event):
-        nonlocal pen
-        pen = None
+            stroke.clear()
 
     def clear(event=None):
         sheet[:] = 255
-        read()
+        show()
 
     def save(event=None):
         paths = (Path(f"drawn_{number}.png") for number in itertools.count(1))
@@ -603,14 +566,13 @@ def draw_window(model):
 
     canvas.mpl_connect("button_press_event", press)
     canvas.mpl_connect("motion_notify_event", move)
-    canvas.mpl_connect("button_release_event", lift)
+    canvas.mpl_connect("button_release_event", lambda event: stroke.clear())
     canvas.mpl_connect("key_press_event", key)
-    # A button lives as long as there is a reference to it.
-    figure.buttons = []
-    for x, label, action in ((0.13, "Clear", clear), (0.25, "Save", save)):
-        button = Button(figure.add_axes((x, 0.02, 0.1, 0.08)), label)
-        button.on_clicked(action)
-        figure.buttons.append(button)
+    clear_button = Button(figure.add_axes((0.13, 0.02, 0.1, 0.08)), "Clear")
+    clear_button.on_clicked(clear)
+    save_button = Button(figure.add_axes((0.25, 0.02, 0.1, 0.08)), "Save")
+    save_button.on_clicked(save)
+    figure.buttons = clear_button, save_button  # Only what is kept gets its clicks.
     return figure
 
 
@@ -619,21 +581,13 @@ def draw_window(model):
 
 def read_images(model, paths):
     """Yield each file and its Readings, none where nothing could be read, which is said."""
-    files = itertools.chain.from_iterable(map(image_files, paths))
-    while batch := list(itertools.islice(files, AT_A_TIME)):
-        found = [find_digits_in_file(path) for path in batch]
-        readings = iter(read_found(model, list(itertools.chain(*found))))
-        for path, digits in zip(batch, found, strict=True):
-            yield path, list(itertools.islice(readings, len(digits)))
-
-
-def find_digits_in_file(path):
-    """Find the digits in a file; says what is wrong where there are none."""
-    try:
-        return find_digits(path)
-    except InputError as error:
-        print_message("error", f"{path}: {error}")
-        return []
+    for path in itertools.chain.from_iterable(map(image_files, paths)):
+        readings = []
+        try:
+            readings = predict_digits(model, path)
+        except InputError as error:
+            print_message("error", f"{path}: {error}")
+        yield path, readings
 
 
 def image_files(path):
@@ -650,7 +604,7 @@ def is_image(path):
 
 
 def as_image(source):
-    """Open an image, or make one of an array.
+    """Open an image file, or make an image of an array.
 
     Args:
         source: As for predict_digits; of an animation the first image is taken.
@@ -661,16 +615,18 @@ def as_image(source):
     Raises:
         InputError: There is no such file, or it is no whole image.
     """
-    image = source
-    if isinstance(source, (str, os.PathLike)) and not os.path.isfile(source):
+    is_path = isinstance(source, (str, os.PathLike))
+    if is_path and not os.path.isfile(source):
         if os.path.isdir(source):
             raise InputError("a folder without images")
         raise InputError("not a file" if os.path.exists(source) else "no such file or folder")
     try:
-        if isinstance(source, (str, os.PathLike)) or hasattr(source, "read"):
+        if is_path or hasattr(source, "read"):
             image = Image.open(source)
-            image.draft(None, (SIDE, SIDE))
-        elif not isinstance(source, Image.Image):
+            image.draft(None, (SIDE, SIDE))  # A large JPEG is decoded at a fraction of its size.
+        elif isinstance(source, Image.Image):
+            image = source
+        else:
             image = Image.fromarray(as_bytes(source))
         if 0 in image.size:
             raise ValueError("it has no pixels")
@@ -746,8 +702,8 @@ def find_digits(image):
     winner = max(found, key=lambda mark: mark.score, default=None)
     if winner is None or winner.score < LEAST_SCORE:
         raise InputError("no digit found")
-    digits = [winner]
     if max(grey.shape) <= SMALL:
+        digits = [winner]
         labels[labels > 0] = winner.number
     else:
         digits = [mark for mark in found if alike(mark, winner)]
@@ -762,14 +718,7 @@ def find_digits(image):
 
 
 def to_grey(image):
-    """Convert an image to grey, so that the contrast of its colours is kept.
-
-    Args:
-        image: A PIL image, from as_image.
-
-    Returns:
-        uint8 (h, w).
-    """
+    """Convert an image of as_image to grey, uint8 (h, w), keeping the contrast of its colours."""
     colours, alpha = image.convert("RGB"), image.getchannel("A")
     # What is transparent takes the colour of the ground: of all where most is opaque;
     # elsewhere what is opaque is ink, and the ground as unlike it as can be.
@@ -810,8 +759,7 @@ def pictures_of_ink(grey):
 def marks(ink, grey, edges):
     """Find the connected parts of the ink, bool (h, w).
 
-    Returns:
-        The number of its Mark at each pixel, int (h, w), and a list of the largest Marks.
+    Returns the number of the part at each pixel, int (h, w), and a list of the largest Marks.
     """
     _, labels, boxes, _ = cv2.connectedComponentsWithStats(np.uint8(ink))
     sizes = boxes[1:, cv2.CC_STAT_WIDTH] + boxes[1:, cv2.CC_STAT_HEIGHT]
@@ -844,7 +792,7 @@ def score(labels, number, left, top, right, bottom, grey, edges):
     length = (SIDE * np.count_nonzero(outline) / max(rows, columns)) ** 0.75
     stroke = 2 * cv2.distanceTransform(np.pad(mask, 1), cv2.DIST_L2, 3).max()
     thinness = min(max(width, height) / stroke, 4.5)
-    free = np.clip(1 - np.mean(mask) * mask.size / (width * height), 0.1, 0.5)
+    free = np.clip(1 - np.count_nonzero(mask) / (width * height), 0.1, 0.5)
     upright = min(1, height / width)
     sides = [left == 0, top == 0, right == columns, bottom == rows].count(True)
     return contrast * sharpness * length * thinness * free * upright * 0.3**sides

@@ -109,7 +109,7 @@ def build_model(architecture="5x5", data="MNIST"):
     layers = [
         keras.Input((*IMAGE_SHAPE, 1)),
         *ARCHITECTURES[architecture](),
-        dense(CLASSES, activation="softmax"),
+        dense(CLASSES, activation="softmax", name="output"),
     ]
     name = "trained_on_" + re.sub("[^A-Za-z0-9.-]+", "_", data)
     return keras.Sequential(layers, name=name)
@@ -287,7 +287,7 @@ def train(
     for layer in model.layers[:-1]:
         layer.dtype_policy = fastest_policy()
     model.compile(
-        make_optimizer(optimizer, learning_rate, one_cycle_steps, model.layers[-1].name),
+        make_optimizer(optimizer, learning_rate, one_cycle_steps),
         keras.losses.CategoricalCrossentropy(label_smoothing=label_smoothing),
         metrics=["accuracy"],
         steps_per_execution=min(20, steps),
@@ -326,7 +326,7 @@ def train(
 
 
 def training_batches(images, labels, batch_size, augment, seed):
-    """Make the batches to train on, shuffled anew in each epoch.
+    """Make batches of images, float32 (n, 28, 28, 1), and one-hot labels, shuffled in each epoch.
 
     Args:
         images: uint8 (n, 28, 28).
@@ -336,14 +336,11 @@ def training_batches(images, labels, batch_size, augment, seed):
         seed: The same seed makes the same batches.
 
     Returns:
-        An endless tf.data.Dataset of float32 images (batch_size, 28, 28, 1) from
-        0 to 1, and labels (batch_size,).
+        An endless tf.data.Dataset.
     """
     count = len(images)
-    images, labels = (
-        tf.constant(images[..., np.newaxis]),
-        tf.constant(keras.utils.to_categorical(labels, CLASSES)),
-    )
+    images = tf.constant(images[..., np.newaxis])
+    labels = tf.constant(keras.utils.to_categorical(labels, CLASSES))
 
     def make_batch(step, chosen):
         batch = tf.cast(tf.gather(images, chosen), tf.float32) / 255
@@ -383,7 +380,7 @@ def distort(images, seed):
     return keras.ops.image.affine_transform(images, matrix, fill_mode="constant")
 
 
-def make_optimizer(name, learning_rate=None, one_cycle_steps=None, output_layer="output"):
+def make_optimizer(name, learning_rate=None, one_cycle_steps=None):
     """Make an optimizer, with a one-cycle learning rate or a constant one.
 
     A one-cycle rate rises linearly over the first 15% of the steps and falls to
@@ -397,7 +394,6 @@ def make_optimizer(name, learning_rate=None, one_cycle_steps=None, output_layer=
         learning_rate: The highest rate. None is the optimizer's own, in one cycle
             ten times as much.
         one_cycle_steps: The steps of the whole training, or None for a constant rate.
-        output_layer: The name of the layer that Muon leaves to Adam.
 
     Returns:
         The keras.optimizers.Optimizer.
@@ -420,7 +416,7 @@ def make_optimizer(name, learning_rate=None, one_cycle_steps=None, output_layer=
         weight_decay=0.4,
         adam_weight_decay=0.4,
         ns_steps=3,
-        exclude_layers=[output_layer],
+        exclude_layers=["/output/"],
     )
 
 
@@ -471,17 +467,7 @@ def progress_on_standard_error():
 
 
 def plot_history(history, data, augment, label_smoothing):
-    """Plot accuracy and loss of both sets over the epochs.
-
-    Args:
-        history: What train returns.
-        data: The name of the data.
-        augment: Whether the network was trained on distorted images.
-        label_smoothing: As train takes it.
-
-    Returns:
-        The matplotlib.figure.Figure.
-    """
+    """Plot accuracy and loss of both sets over the epochs; returns the figure."""
     figure, axes = new_plot(f"Training on {data}", 10, 4, 1, 2)
     training = "training, on distorted images" if augment else "training"
     epochs = range(1, len(history["loss"]) + 1)
@@ -563,17 +549,16 @@ def optimizer_name(text):
 
 def make_parser(description):
     """Make an argparse parser with the options that both scripts have, and one-line errors."""
-    parser = argparse.ArgumentParser(description=description)
+    with_defaults = argparse.ArgumentDefaultsHelpFormatter
+    parser = argparse.ArgumentParser(description=description, formatter_class=with_defaults)
     parser.error = lambda message: parser.exit(2, f"{parser.prog}: error: {message} (see --help)\n")
     parser.add_argument(
         "--data",
         default="auto",
         help="mnist (downloaded once), drawn (digits that are drawn here), auto (mnist, or drawn"
-        " where it cannot be had), or a mnist.npz that you have (default: %(default)s)",
+        " where it cannot be had), or a mnist.npz that you have",
     )
-    parser.add_argument(
-        "--plots", metavar="DIR", default="plots", help="folder for plots (default: %(default)s)"
-    )
+    parser.add_argument("--plots", metavar="DIR", default="plots", help="folder for plots")
     return parser
 
 
@@ -581,67 +566,37 @@ def parse_arguments():
     """Parse the command line: what is typed wins over the recipe, the recipe over the defaults."""
     parser = make_parser("Train a network to classify handwritten digits, and save it.")
     parser.set_defaults(**train.__kwdefaults__, calibrated=True)
-    add = parser.add_argument
-    add(
-        "--output",
-        metavar="FILE",
-        default=MODEL_FILE,
-        help="where to save the network, .keras or .h5 (default: %(default)s)",
-    )
-    add(
-        "--architecture",
-        choices=ARCHITECTURES,
-        default="5x5",
-        help="the network (default: %(default)s)",
-    )
+    add, count = parser.add_argument, number(int, 1, 10**6)
+    add("--output", metavar="FILE", default=MODEL_FILE, help="the network's file, .keras or .h5")
+    add("--architecture", choices=ARCHITECTURES, default="5x5", help="the network")
     add(
         "--recipe",
         choices=["ours", "published"],
         default="ours",
         help="how to train it: ours, or as those did who published the network;"
-        " the options below win over it (default: %(default)s)",
+        " the options below win over it",
     )
-    add(
-        "--epochs",
-        type=number(int, 1, 10**6),
-        help="passes over the training images (default: %(default)s)",
-    )
-    add(
-        "--batch-size",
-        type=number(int, 1, 10**6),
-        help="images a step (default: 64 for each epoch, at most 256)",
-    )
-    add(
-        "--optimizer",
-        type=optimizer_name,
-        help="one of Keras's optimizers (default: %(default)s)",
-    )
+    add("--epochs", type=count, help="passes over the training images")
+    add("--batch-size", type=count, help="images a step; None: 64 for each epoch, at most 256")
+    add("--optimizer", type=optimizer_name, help="one of Keras's optimizers")
     add(
         "--learning-rate",
         type=number(float, 1e-12, 1e12),
-        help="highest rate (default: ten times the optimizer's own, 0.01 for muon)",
+        help="highest rate; None: ten times the optimizer's own, 0.01 for muon",
     )
     add(
         "--augment",
         action=argparse.BooleanOptionalAction,
-        help="train on distorted images, or as they are",
+        help="train on distorted images and on drawn ones, too",
     )
     add(
         "--validation-split",
         type=number(float, 0, 1),
         default=0.2,
-        help="share of the images, the last ones, to validate on (default: %(default)s)",
+        help="share of the images, the last ones, to validate on",
     )
-    add(
-        "--patience",
-        type=number(int, 1, 10**6),
-        help="epochs without a lower validation loss to stop after (default: never)",
-    )
-    add(
-        "--seed",
-        type=number(int, 0, 2**32 - 1),
-        help="seed of everything random (default: %(default)s)",
-    )
+    add("--patience", type=count, help="epochs without a lower validation loss to stop after")
+    add("--seed", type=number(int, 0, 2**32 - 1), help="seed of everything random")
     arguments = parser.parse_args()
     if arguments.recipe == "published":
         parser.set_defaults(**PUBLISHED[arguments.architecture])
@@ -731,7 +686,7 @@ def save_model(model, path):
     # Plain SGD has no state of its own, so the file holds the network alone.
     model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
     for layer in model.layers:
-        layer.get_config = partial(without_unset, layer.get_config())
+        layer.get_config = without_unset(layer.get_config()).copy
     path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{os.getpid()}-{path.name}")

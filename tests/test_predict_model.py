@@ -385,9 +385,3 @@ def test_folder_that_is_named_like_a_picture_is_a_folder(folder):
     put(folder, "scans.png/a.png")
     lines, errors = read(folder, "photos")
     assert len(lines) == 2 and not errors
-
-
-def test_more_images_than_are_read_at_a_time_are_all_read(folder, monkeypatch):
-    monkeypatch.setattr(predict_model, "AT_A_TIME", 3)
-    names = ["photos/digit.png"] * 8
-    assert paths_read(folder, *names) == names
