@@ -178,12 +178,12 @@ def read_npz(path, subset):
         given = (
             f"x_{subset} is {images.dtype} {images.shape}, y_{subset} {labels.dtype} {labels.shape}"
         )
-        if labels.shape == (len(images), CLASSES):  # one-hot
-            right = (labels.sum(axis=1) == 1) & (labels.max(axis=1) == 1)
-            labels = np.where(right, labels.argmax(axis=1), -1)
+        if labels.shape == (len(images), CLASSES):
+            one_hot = (labels.sum(axis=1) == 1) & (labels.max(axis=1) == 1)
+            labels = np.where(one_hot, labels.argmax(axis=1), -1)
         labels = labels.reshape(len(images))
-        right = np.issubdtype(images.dtype, np.integer) and np.isin(labels, range(CLASSES)).all()
-        if not right or images.min() < 0 or images.max() > 255:
+        digits = np.issubdtype(images.dtype, np.integer) and np.isin(labels, range(CLASSES)).all()
+        if not digits or images.min() < 0 or images.max() > 255:
             raise ValueError(given)
         return images.reshape(len(labels), *IMAGE_SHAPE).astype(np.uint8), labels.astype(np.int64)
     # A damaged or foreign file can raise nearly anything in zipfile and NumPy.
@@ -280,6 +280,7 @@ def train(
     batch_size = min(batch_size or min(64 * epochs, 256), len(train_set[0]))
     batches = training_batches(*train_set, batch_size, augment, seed)
     steps = math.ceil(len(train_set[0]) / batch_size)
+    # The first stops nothing: it keeps the best epoch's weights.
     best = keras.callbacks.EarlyStopping("val_accuracy", patience=epochs, restore_best_weights=True)
     stop = keras.callbacks.EarlyStopping("val_loss", patience=patience or epochs)
     one_cycle_steps = epochs * steps if one_cycle else None

@@ -69,18 +69,11 @@ def train_as_tutorials_do(train_set, validation_set, seed, clock):
 def train_in_pytorch(train_set, validation_set, seed, clock):
     """Train the same network in PyTorch."""
     torch.manual_seed(seed)
-    model = torch.nn.Sequential(
-        torch.nn.Conv2d(1, 32, 5),
-        torch.nn.ReLU(),
-        torch.nn.MaxPool2d(2),
-        torch.nn.Conv2d(32, 32, 5),
-        torch.nn.ReLU(),
-        torch.nn.MaxPool2d(2),
-        torch.nn.Flatten(),
-        torch.nn.Linear(512, 128),
-        torch.nn.ReLU(),
-        torch.nn.Linear(128, 10),
-    ).to(memory_format=torch.channels_last)
+    nn, layers = torch.nn, []
+    for inputs in (1, 32):
+        layers += [nn.Conv2d(inputs, 32, 5), nn.ReLU(), nn.MaxPool2d(2)]
+    layers += [nn.Flatten(), nn.Linear(512, 128), nn.ReLU(), nn.Linear(128, 10)]
+    model = nn.Sequential(*layers).to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(model.parameters())
     bfloat16 = train_model.fastest_policy() == "mixed_bfloat16"
     (images, labels), (others, true) = (
@@ -92,7 +85,7 @@ def train_in_pytorch(train_set, validation_set, seed, clock):
         for batch in torch.randperm(len(images)).split(128):
             with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
                 logits = model(images[batch].contiguous(memory_format=torch.channels_last))
-            loss = torch.nn.functional.cross_entropy(logits.float(), labels[batch])
+            loss = nn.functional.cross_entropy(logits.float(), labels[batch])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -135,6 +135,12 @@ def trained(small_data, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def network(trained):
+    """Load the trained network."""
+    return predict_model.load_model(trained[0])
+
+
+@pytest.fixture(scope="session")
 def mnist():
     """Path of the real MNIST; tests that need it are skipped where there is none."""
     path = Path(os.environ.get("MNIST_NPZ", PROJECT.parent / "shared" / "mnist.npz"))

@@ -22,30 +22,24 @@ import predict_model
 import train_model
 
 
-def labelled(name):
-    """Return pairs of a file and its row in labels.csv, of a set of pictures."""
+def pictures(name):
+    """Yield (kind, what is to be read, file) of each picture in a set."""
     with open(SHARED / name / "labels.csv", encoding="utf-8") as file:
-        return [(SHARED / name / row["file"], row) for row in csv.DictReader(file)]
+        for row in csv.DictReader(file):
+            number = row.get("digits") or row.get("label") or ""
+            if number or name != "numbers":
+                yield row["kind"], number, SHARED / name / row["file"]
 
 
-def pictures():
-    """Yield (set, kind, what is to be read, the picture) of all sets."""
-    for name in ("own-digits", "more-digits"):
-        for path, row in labelled(name):
-            yield name, row["kind"], row["label"], path
-    for path, row in labelled("numbers"):
-        if row["digits"]:
-            yield "numbers", row["kind"], row["digits"], path
-    for path, row in labelled("no-digit"):
-        yield "no-digit", row["kind"], "", path
+def small_pictures():
+    """Yield the same of the digits of 10x10 pixels, as they are and enlarged."""
     with np.load(SHARED / "uci-digits.npz") as arrays:
         for ink, label in zip(arrays["x"], arrays["y"], strict=True):
             image = Image.fromarray(np.uint8(255 - np.minimum(ink, 16) * 15.9375))
             rim = Image.new("L", (10, 10), 255)
             rim.paste(image, (1, 1))
-            yield "uci-digits", "10x10", str(label), rim
-            large = rim.resize((100, 100), Image.Resampling.BICUBIC)
-            yield "uci-digits", "enlarged", str(label), large
+            yield "10x10", str(label), rim
+            yield "enlarged", str(label), rim.resize((100, 100), Image.Resampling.BICUBIC)
 
 
 def read(model, picture):
@@ -54,8 +48,7 @@ def read(model, picture):
         readings = predict_model.predict_digits(model, picture)
     except train_model.InputError:
         return "", 0.0
-    confidence = min(reading.probabilities.max() for reading in readings)
-    return predict_model.describe(readings)[0], float(confidence)
+    return predict_model.describe(readings)[0], min(reading.confidence for reading in readings)
 
 
 def main():
@@ -65,21 +58,20 @@ def main():
     parser.add_argument("--wrong", action="store_true", help="name what is misread")
     arguments = parser.parse_args()
     model = predict_model.load_model(arguments.model)
-    right = collections.defaultdict(list)
-    confident = collections.Counter()
-    for name, kind, expected, picture in pictures():
-        number, confidence = read(model, picture)
-        right[name, "all"].append(number == expected)
-        right[name, kind].append(number == expected)
-        if number != expected:
-            confident[name] += int(confidence > predict_model.CERTAIN)
-            if arguments.wrong:
-                title = getattr(picture, "name", "")
-                print(f"{name} {title}: {expected!r} is read as {number!r} ({confidence:.1%})")
-    for (name, kind), results in sorted(right.items()):
-        print(f"{name:<12} {kind:<14} {np.mean(results):8.2%} of {len(results)}")
-    for name, count in sorted(confident.items()):
-        print(f"{name:<12} wrong with more than 80% confidence: {count}")
+    sets = {name: pictures(name) for name in ("own-digits", "more-digits", "numbers", "no-digit")}
+    for name, members in (sets | {"uci-digits": small_pictures()}).items():
+        right, confident = collections.defaultdict(list), 0
+        for kind, expected, picture in members:
+            number, confidence = read(model, picture)
+            right["all"].append(number == expected)
+            right[kind].append(number == expected)
+            if number != expected:
+                confident += int(confidence > predict_model.CERTAIN)
+                if arguments.wrong:
+                    print(f"{picture}: {expected!r} is read as {number!r} ({confidence:.1%})")
+        for kind, results in sorted(right.items()):
+            print(f"{name:<12} {kind:<14} {np.mean(results):8.2%} of {len(results)}")
+        print(f"{name:<12} wrong with more than 80% confidence: {confident}")
 
 
 if __name__ == "__main__":

@@ -1,93 +1,57 @@
-"""predict_model.py: scores, report, plots of mistakes, and which images are read."""
+"""predict_model.py: scores, report, plots and tables, and which images are read."""
 
-import io
+import csv
 import os
-from pathlib import Path
 from types import SimpleNamespace
 
-import cv2
 import numpy as np
 import pytest
-from conftest import PREDICT, files_in, network_answering, result, run_main
+from conftest import PREDICT, files_in, linux_only, network_answering, result, run_main
 from PIL import Image
+from test_images import FOUR, draw
 
 import predict_model
-import train_model
-from train_model import InputError, plt
+from train_model import plt
 
 
-def show(*arguments, cwd, status=0):
-    """Run predict_model.py in this process; returns the run, and its figures by their windows."""
-    with pytest.MonkeyPatch.context() as patch:
-        shown = []
-        patch.setattr(plt, "show", lambda: shown.extend(map(plt.figure, plt.get_fignums())))
-        run = run_main(PREDICT, *arguments, cwd=cwd, status=status)
-    for figure in shown:  # Its window fits the screen of a small laptop.
+def figures():
+    """Return the figures by the titles of their windows; each fits the screen of a laptop."""
+    shown = [plt.figure(number) for number in plt.get_fignums()]
+    for figure in shown:
         assert np.all(figure.get_size_inches() * figure.dpi <= (1301, 621))
-    return run, {figure.canvas.manager.get_window_title(): figure for figure in shown}
+    return {figure.canvas.manager.get_window_title(): figure for figure in shown}
 
 
-# ---------------------------------------------------------------- scores
-
-# Of 1100 images all are read as sevens, and as many as given are.
-SEVEN = [0.01] * 7 + [0.91, 0.01, 0.01]
+# A network that reads any image as a four, or with less confidence as a five.
+ANSWER = [0.01, *[0.001] * 3, 0.79, 0.193, *[0.001] * 4]
 
 
-@pytest.fixture(scope="module", params=[40, 1100])
-def sevens(request, tmp_path_factory):
-    """How many were right, the images, the run and its figures, and what it left."""
-    right, folder = request.param, tmp_path_factory.mktemp("sevens")
-    network_answering(SEVEN, folder / "seven.keras")
+def test_test_set_is_scored_and_its_mistakes_are_plotted(tmp_path):
+    network_answering(ANSWER, tmp_path / "a.keras")
     images = np.random.default_rng(0).integers(0, 256, (1100, 28, 28), np.uint8)
-    np.savez(folder / "a$_$.npz", x_test=images, y_test=np.where(np.arange(1100) < right, 7, 2))
-    run, figures = show("--data", "a$_$.npz", "--model", "seven.keras", cwd=folder)
-    left = files_in(folder / "plots").keys()
-    return SimpleNamespace(right=right, images=images, run=run, figures=figures, left=left)
-
-
-def test_scores_say_what_was_trained_read_and_right(sevens):
-    text, wrong = sevens.run.stdout, 1100 - sevens.right
-    assert result(text, "network") == "trained_on_MNIST" and not sevens.run.stderr
-    assert result(text, "data") == "test images of a$_$.npz"
-    assert result(text, "accuracy") == f"{sevens.right / 1100:.2%} of 1,100 images"
-    assert result(text, "misclassified") == f"{wrong:,}"
-    assert sevens.left == {"misclassified.png", "confusion_matrix.png"}
-
-
-def test_plot_of_mistakes_shows_images_with_true_and_read_digit(sevens):
-    figure, shown = sevens.figures["Misclassified digits"], min(60, 1100 - sevens.right)
-    cells = [axis for axis in figure.axes if axis.images]
-    assert [axis.get_title() for axis in cells] == ["true 2\nread 7 (91.0%)"] * shown
-    for cell, image in zip(cells, sevens.images[sevens.right :], strict=False):
-        picture = cell.images[0]
-        assert np.array_equal(picture.get_array(), image) and not cell.axison
-        assert picture.get_clim() == (0, 255) and picture.get_cmap()(0.0)[:3] == (0, 0, 0)
-
-
-def test_plots_are_titled_with_data_and_number_of_mistakes(sevens):
-    wrong, shown = 1100 - sevens.right, min(60, 1100 - sevens.right)
-    title = f"test images of a$_$.npz: {wrong:,} of 1,100 misclassified"
-    mistakes, confusion = (sevens.figures[w] for w in ("Misclassified digits", "Confusion matrix"))
-    assert mistakes.get_suptitle() == f"{title}; shown: the {shown} most confident mistakes"
-    assert confusion.get_suptitle() == title
-
-
-def test_plot_of_confusion_has_the_counts_and_colours_mistakes(sevens):
-    axis, wrong = sevens.figures["Confusion matrix"].axes[0], 1100 - sevens.right
+    labels = np.where(np.arange(1100) < 40, 4, 2)
+    np.savez(tmp_path / "a$_$.npz", x_test=images, y_test=labels)
+    run = run_main(PREDICT, "--data", "a$_$.npz", "--model", "a.keras", cwd=tmp_path)
+    assert result(run.stdout, "network") == "trained_on_MNIST" and not run.stderr
+    assert result(run.stdout, "accuracy") == f"{40 / 1100:.2%} of 1,100 images"
+    assert result(run.stdout, "misclassified") == "1,060"
+    assert files_in(tmp_path / "plots").keys() == {"misclassified.png", "confusion_matrix.png"}
+    mistakes = figures()["Misclassified digits"]
+    assert "a$_$.npz: 1,060 of 1,100 misclassified" in mistakes.get_suptitle()
+    cells = [axis for axis in mistakes.axes if axis.images]
+    assert len(cells) == 60
+    for cell, image in zip(cells, images[40:], strict=False):
+        assert cell.get_title() == "true 2\nread 4 (79.0%)"
+        assert np.array_equal(cell.images[0].get_array(), image)
+    (axis,) = figures()["Confusion matrix"].axes
     counts = {text.get_position(): text.get_text() for text in axis.texts if text.get_text()}
-    assert counts == {(7, 7): str(sevens.right)} | ({(7, 2): str(wrong)} if wrong else {})
-    assert (axis.get_xlabel(), axis.get_ylabel()) == ("predicted digit", "true digit")
-    assert list(axis.get_xticks()) == list(axis.get_yticks()) == [*range(10)]
-    expected = np.zeros((10, 10))
-    expected[2, 7] = wrong
-    colours = axis.images[0]
-    assert np.array_equal(colours.get_array(), expected)
-    assert colours.get_clim()[0] == 0 and colours.get_clim()[1] > expected.max()
+    assert counts == {(4, 4): "40", (4, 2): "1060"}
+    assert [*zip(*np.nonzero(axis.images[0].get_array()), strict=True)] == [(2, 4)]
 
 
 @pytest.fixture
 def ten_readings(capsys, tmp_path):
-    """Report ten readings; returns the lines, and what report_scores was given."""
+    """Report ten readings; returns the lines."""
     labels, predictions = np.array([[0] * 4 + [1] * 6, [0, 0, 0, 1, 1, 1, 1, 1, 0, 2]])
     # The right ones, then the wrong ones; only those from 0.9 to 1 share one of the ten bins.
     confidences = np.array([0.89, 0.91, 0.55, 0.97, 0.91, 0.91, 0.91, 0.91, 0.97, 0.65])
@@ -95,10 +59,7 @@ def ten_readings(capsys, tmp_path):
     probabilities[np.arange(10), predictions] = confidences
     network, pictures = SimpleNamespace(name="a network"), np.zeros((10, 28, 28), np.uint8)
     plt.close("all")
-    predict_model.report_scores(
-        network, "images", labels, probabilities, pictures, tmp_path, prefix="a_"
-    )
-    assert files_in(tmp_path).keys() == {"a_misclassified.png", "a_confusion_matrix.png"}
+    predict_model.report_scores(network, "images", labels, probabilities, pictures, tmp_path)
     return [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
 
 
@@ -114,9 +75,8 @@ def test_report_fits_figures_worked_by_hand(ten_readings):
 
 
 def test_confusion_matrix_has_a_row_a_true_digit(ten_readings):
-    start = next(i for i, line in enumerate(ten_readings) if line.startswith("confusion matrix"))
-    rows = ["[[3 1 0 0 0 0 0 0 0 0]", "[1 4 1 0 0 0 0 0 0 0]"]
-    assert ten_readings[start + 1 : start + 3] == rows
+    first = ten_readings.index("[[3 1 0 0 0 0 0 0 0 0]")
+    assert ten_readings[first + 1] == "[1 4 1 0 0 0 0 0 0 0]"
 
 
 def test_loss_and_calibration_error_fit_figures_worked_by_hand(ten_readings):
@@ -127,261 +87,160 @@ def test_loss_and_calibration_error_fit_figures_worked_by_hand(ten_readings):
 
 
 def test_most_confident_mistakes_are_shown_first(ten_readings):
-    titles = [axis.get_title() for axis in plt.figure(plt.get_fignums()[0]).axes[:3]]
-    reads = ["true 0\nread 1 (97.0%)", "true 1\nread 0 (97.0%)", "true 1\nread 2 (65.0%)"]
-    assert titles == reads
-
-
-# ---------------------------------------------------------------- predict_digit
-
-
-@pytest.fixture(scope="module")
-def network(trained):
-    """Load the trained network."""
-    return predict_model.load_model(trained[0])
-
-
-def drawing(number=0):
-    """Return a drawn digit as dark ink on light paper, uint8 (56, 56)."""
-    image = train_model.draw_digits(number + 1, seed=0)[0][number]
-    return 255 - cv2.resize(image, (56, 56), interpolation=cv2.INTER_LINEAR)
-
-
-def encoded(values):
-    file = io.BytesIO()
-    Image.fromarray(values).save(file, "PNG")
-    file.seek(0)
-    return file
-
-
-def saved_as(kind):
-    def save(values):
-        path = os.path.join(os.environ["KERAS_HOME"], "digit.png")
-        Image.fromarray(values).save(path)
-        return kind(path)
-
-    return save
-
-
-def colour(values):
-    return np.stack([values] * 3, axis=-1)
-
-
-FORMS = {
-    "uint8": lambda values: values,
-    "float 0 to 255": lambda values: np.float32(values),
-    "0 to 1": lambda values: values / 255,
-    "float16": lambda values: np.float16(values / 255),
-    "-1 to 1": lambda values: values / 127.5 - 1,
-    "beyond 0 to 1": lambda values: values / 255 * 1.02 - 0.01,
-    "uint16": lambda values: values.astype(np.uint16) * 257,
-    "int64": lambda values: values.astype(np.int64),
-    "boolean": lambda values: values > 127,
-    "(h, w, 1)": lambda values: values[..., np.newaxis],
-    "(1, h, w, 1)": lambda values: values[np.newaxis, ..., np.newaxis],
-    "RGB": colour,
-    "float RGB": lambda values: colour(values) / 255,
-    "RGBA": lambda values: np.dstack([colour(values), np.full(values.shape, 255, np.uint8)]),
-    "lists": lambda values: values.tolist(),
-    "PIL": Image.fromarray,
-    "PIL RGB": lambda values: Image.fromarray(colour(values)),
-    "BytesIO": encoded,
-    "opened": lambda values: Image.open(encoded(values)),
-    "name": saved_as(str),
-    "path": saved_as(Path),
-}
-
-
-@pytest.mark.parametrize("change", FORMS.values(), ids=FORMS)
-def test_predict_digit_reads_an_image_in_any_form(network, change):
-    values = drawing()
-    digit, probabilities = predict_model.predict_digit(network, change(values))
-    expected, others = predict_model.predict_digit(network, Image.fromarray(values))
-    assert digit == expected == train_model.draw_digits(1, seed=0)[1][0]
-    assert probabilities.shape == (10,) and probabilities == pytest.approx(others, abs=0.15)
-
-
-def test_predict_digit_reads_arrays_that_a_cubic_resize_took_beyond_their_range(network):
-    same = []
-    for image in train_model.draw_digits(30, seed=3)[0]:
-        paper = np.float32(255 - image) / 255
-        large = cv2.resize(paper, (56, 56), interpolation=cv2.INTER_CUBIC)
-        assert large.max() > 1
-        digit, _ = predict_model.predict_digit(network, large)
-        clipped = np.uint8(np.clip(255 * large, 0, 255))
-        same.append(digit == predict_model.predict_digit(network, clipped)[0])
-    assert np.mean(same) > 0.9
-
-
-NO_IMAGES = {
-    "four axes": lambda: np.zeros((2, 3, 4, 5)),
-    "empty": lambda: np.zeros((0, 0)),
-    "empty uint8": lambda: np.zeros((0, 0), np.uint8),
-    "one axis": lambda: np.zeros(9),
-    "one axis uint8": lambda: np.zeros(9, np.uint8),
-    "blank": lambda: np.zeros((50, 50)),
-    "blank uint8": lambda: np.zeros((50, 50), np.uint8),
-    "not a number": lambda: np.full((50, 50), np.nan),
-    "words": lambda: np.array([["a", "b"], ["c", "d"]]),
-    "uint8 number": lambda: np.uint8(7),
-    "number": lambda: 7,
-    "nothing": lambda: None,
-    "dict": lambda: {},
-    "ragged": lambda: [[1, 2], [3]],
-    "bytes": lambda: b"bytes",
-    "no file": lambda: "none.png",
-    "folder": lambda: os.environ["KERAS_HOME"],
-    "BytesIO of text": lambda: io.BytesIO(b"no image"),
-    "cut BytesIO": lambda: io.BytesIO(encoded(drawing()).getvalue()[:200]),
-    "cut PIL image": lambda: Image.open(io.BytesIO(encoded(drawing()).getvalue()[:200])),
-    "LAB": lambda: Image.new("LAB", (50, 50)),
-}
-
-
-@pytest.mark.parametrize("bad", NO_IMAGES.values(), ids=NO_IMAGES)
-def test_predict_digit_refuses_what_is_no_image(network, bad):
-    with pytest.raises(InputError) as refusal:
-        predict_model.predict_digit(network, bad())
-    assert str(refusal.value) and "\n" not in str(refusal.value)
-
-
-# ---------------------------------------------------------------- which images are read
+    titles = [axis.get_title() for axis in figures()["Misclassified digits"].axes[:3]]
+    assert titles == ["true 0\nread 1 (97.0%)", "true 1\nread 0 (97.0%)", "true 1\nread 2 (65.0%)"]
 
 
 @pytest.fixture(scope="session")
-def seven(tmp_path_factory):
-    """Path of a network that surely reads any image as a seven."""
-    path = tmp_path_factory.mktemp("network") / "seven.keras"
-    network_answering(SEVEN, path)
+def four(tmp_path_factory):
+    """Path of a network that reads any image as a four."""
+    path = tmp_path_factory.mktemp("network") / "a.keras"
+    network_answering(ANSWER, path)
     return path
 
 
 @pytest.fixture
-def folder(seven, tmp_path):
-    """Folder of images with a digit, and beside it a network that surely reads a seven."""
-    (tmp_path / "a.keras").write_bytes(seven.read_bytes())
-    (tmp_path / "photos").mkdir()
-    Image.fromarray(drawing()).save(tmp_path / "photos" / "digit.png")
-    return tmp_path / "photos"
+def album(four, tmp_path):
+    """A folder of images, of a digit each, beside a network that reads any as a four."""
+    (tmp_path / "a.keras").write_bytes(four.read_bytes())
+    put(tmp_path, "photos/digit.png")
+    return tmp_path
 
 
-def read(folder, *paths, status=0):
-    """Read images from beside the folder; returns the lines as lists, and standard error."""
-    options = "--model", "a.keras", "--plots", "elsewhere"
-    run = run_main(PREDICT, *options, *paths, cwd=folder.parent, status=status)
-    return [line.split("\t") for line in run.stdout.splitlines() if "\t" in line], run.stderr
+def put(album, name, digits=1):
+    """Put a picture of fours into the album, in the format of its name or as PNG."""
+    sheet, path = Image.new("L", (max(1, digits) * 120, 120), 255), album / name
+    for place in range(digits):
+        sheet.paste(draw(FOUR, 120), (120 * place, 0))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    known = path.suffix.lower() in Image.registered_extensions()
+    sheet.save(path, None if known else "PNG")
 
 
-def paths_read(folder, *paths, status=0):
-    return [line[0].replace(os.sep, "/") for line in read(folder, *paths, status=status)[0]]
+def read(album, *arguments, status=0):
+    return run_main(PREDICT, "--model", "a.keras", *arguments, cwd=album, status=status)
 
 
-def put(folder, name):
-    """Put a picture of a digit below the folder, in the format of its name or as PNG."""
-    (folder / name).parent.mkdir(parents=True, exist_ok=True)
-    try:
-        Image.fromarray(drawing()).save(folder / name)
-    except (OSError, ValueError):
-        Image.fromarray(drawing()).save(folder / name, "PNG")
+def paths_read(album, *arguments):
+    lines = read(album, *arguments).stdout.splitlines()
+    return [line.partition("\t")[0].replace(os.sep, "/") for line in lines if "\t" in line]
 
 
-def test_image_is_printed_with_path_digit_and_confidence(folder):
-    lines, errors = read(folder, "photos/digit.png")
-    assert lines == [["photos/digit.png", "7", "91.0%"]] and not errors
+def test_line_has_path_number_confidence_and_which_digit_is_uncertain(album):
+    put(album, "two.png", digits=2)
+    line = read(album, "two.png").stdout.splitlines()[0]
+    uncertain = "uncertain, digit 1 perhaps 5 (19.3%), digit 2 perhaps 5 (19.3%)"
+    assert line == f"two.png\t44\t79.0%\t{uncertain}"
 
 
-def test_uncertain_reading_is_marked_with_the_second_digit(folder):
-    network_answering([0.01] * 7 + [0.72, 0.2, 0.01], folder.parent / "a.keras")
-    (line,), _ = read(folder, "photos/digit.png")
-    assert line[1:] == ["7", "72.0%", "uncertain, perhaps 8 (20.0%)"]
+def test_table_has_a_row_a_digit(album):
+    put(album, "two.png", digits=2)
+    read(album, "two.png", "--csv", "a.csv")
+    header, *rows = csv.reader((album / "a.csv").read_text().splitlines())
+    assert header == ["path", "row", "place", "digit", "confidence", *(f"p{n}" for n in range(10))]
+    assert [row[:5] for row in rows] == [
+        ["two.png", "1", "1", "4", "0.790000"],
+        ["two.png", "1", "2", "4", "0.790000"],
+    ]
+    assert [float(value) for value in rows[0][5:]] == pytest.approx(ANSWER, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["ünï.png", pytest.param("not \udcff text.png", marks=linux_only)])
+def test_table_on_standard_output_has_it_for_itself(album, name):
+    put(album, name)
+    run = read(album, name, "--csv", "-")
+    assert run.stdout.count("\n") == 2 and ".png,1,1,4,0.79" in run.stdout
+    assert ".png\t4\t" in run.stderr and not (album / "-").exists()
+
+
+def test_plot_shows_a_box_at_each_digit_and_what_the_network_saw(album):
+    put(album, "two.png", digits=2)
+    read(album, "two.png")
+    given, seen = figures()["Your own digits"].axes
+    assert [text.get_text() for text in given.texts] == ["4", "4"] and len(given.patches) == 2
+    first, second = predict_model.find_digits(album / "two.png")
+    pictures = np.hstack([first.picture, second.picture])
+    assert np.array_equal(seen.images[0].get_array(), pictures)
 
 
 @pytest.mark.parametrize(
     "name",
-    ["a.PNG", "a.jpg", "a.JPEG", "a.webp", "a.tif", "a.tiff", "a.bmp", "a.gif", "a.pgm"]
-    + ["below/more/a.png", "misclassified 2.png", "two  spaces.png"],
+    ["a.PNG", "a.jpg", "a.JPEG", "a.webp", "a.tif", "a.bmp", "a.gif", "a.pgm", "below/more/a.png"]
+    + ["misclassified 2.png", "two  spaces.png", "scans.png/a.png"],
 )
-def test_picture_in_a_folder_is_read(folder, name):
-    put(folder, name)
-    assert sorted(paths_read(folder, "photos")) == sorted(["photos/digit.png", f"photos/{name}"])
+def test_picture_in_a_folder_is_read(album, name):
+    put(album, f"photos/{name}")
+    assert sorted(paths_read(album, "photos")) == sorted(["photos/digit.png", f"photos/{name}"])
 
 
 @pytest.mark.parametrize(
     "name",
-    [".hidden.png", "._digit.png", ".ipynb_checkpoints/digit.png", "__MACOSX/digit.png"]
-    + ["below/.thumbnails/a.png", "below/__MACOSX/._a.png", "notes.pdf", "network.h5"]
-    + ["network.keras", "notes.txt", "Thumbs.db", "a.csv", "png", "training_curves.png"],
+    [".hidden.png", ".ipynb_checkpoints/digit.png", "__MACOSX/digit.png", "below/.thumbnails/a.png"]
+    + ["notes.pdf", "network.keras", "Thumbs.db", "png", "training_curves.png"],
 )
-def test_what_is_no_picture_of_the_user_is_left_out_of_a_folder(folder, name):
-    put(folder, name)
-    lines, errors = read(folder, "photos")
-    assert [line[0] for line in lines] == [os.path.join("photos", "digit.png")] and not errors
+def test_what_is_no_picture_of_the_user_is_left_out_of_a_folder(album, name):
+    put(album, f"photos/{name}")
+    assert paths_read(album, "photos") == ["photos/digit.png"]
 
 
-def test_own_plots_are_left_out_of_a_folder(folder):
-    put(folder, "7/digit.png")
-    options = "--model", folder.parent / "a.keras", "."
-    first, second = (run_main(PREDICT, *options, cwd=folder).stdout for _ in range(2))
+def test_own_plots_are_left_out_of_a_folder(album):
+    put(album, "4/digit.png")
+    first, second = (read(album, ".").stdout for _ in range(2))
     assert first == second and first.count("digit.png\t") == 2
-    assert len([*(folder / "plots").iterdir()]) == 3
+    assert len([*(album / "plots").iterdir()]) == 3
 
 
-def test_hidden_file_or_folder_that_is_named_is_read(folder):
-    put(folder, ".hidden/a.png")
-    put(folder, ".b.png")
-    names = ["photos/.hidden", "photos/.b.png"]
-    assert paths_read(folder, *names) == ["photos/.hidden/a.png", "photos/.b.png"]
-
-
-def test_folder_is_read_in_the_order_of_its_names(folder):
+def test_folder_is_read_in_the_order_of_its_names(album):
     for name in ("c.png", "a.png", "b/z.png"):
-        put(folder, name)
+        put(album, f"photos/{name}")
     names = ["a.png", "b/z.png", "c.png", "digit.png"]
-    assert paths_read(folder, "photos") == [f"photos/{name}" for name in names]
+    assert paths_read(album, "photos") == [f"photos/{name}" for name in names]
 
 
-def test_images_in_folders_named_by_a_digit_are_scored(folder):
-    for name in ("7/a.png", "7/b.png", "2/c.png", "10/d.png", "7/more/e.png"):
-        put(folder, name)
-    run = run_main(PREDICT, "--model", "a.keras", "photos", cwd=folder.parent)
-    assert result(run.stdout, "accuracy") == "66.67% of 3 images"
-    names = {"own_digits.png", "own_misclassified.png", "own_confusion_matrix.png"}
-    assert files_in(folder.parent / "plots").keys() == names
-
-
-BAD_IMAGES = {
-    "missing": ("no such file", lambda path: None),
-    "folder": ("folder without images", lambda path: path.mkdir()),
-    "text": ("not an image", lambda path: path.write_text("no picture")),
-    "cut": ("not an image", lambda path: path.write_bytes(encoded(drawing()).getvalue()[:200])),
-    "blank": ("no digit", lambda path: Image.new("L", (90, 90), 255).save(path)),
-}
-if hasattr(os, "mkfifo"):
-    BAD_IMAGES["pipe"] = "not a file", os.mkfifo
-
-
-@pytest.mark.parametrize("said, make", BAD_IMAGES.values(), ids=BAD_IMAGES)
-def test_image_that_cannot_be_read_is_named_with_the_true_reason(folder, said, make):
-    path = folder / "bad.png"
-    make(path)
-    lines, errors = read(folder, path, "photos/digit.png", status=1)
-    assert errors.startswith(f"predict_model.py: error: {path}: ") and said in errors
-    assert len(errors.splitlines()) == 1 and [line[0] for line in lines] == ["photos/digit.png"]
-
-
-def test_message_has_the_path_as_it_is(folder):
-    _, errors = read(folder, "two  spaces/a\tb  c.png", status=1)
-    assert errors.startswith("predict_model.py: error: two  spaces/a\tb  c.png: no such file")
+@pytest.mark.parametrize(
+    "said, make",
+    [
+        ("no such file", lambda path: None),
+        ("folder without images", lambda path: path.mkdir()),
+        ("not an image", lambda path: path.write_text("no picture")),
+        ("no digit", lambda path: Image.new("L", (90, 90), 255).save(path)),
+        pytest.param("not a file", lambda path: os.mkfifo(path), marks=linux_only),
+    ],
+)
+def test_image_that_cannot_be_read_is_named_and_the_others_are_read(album, said, make):
+    make(album / "two  spaces.png")
+    run = read(album, "two  spaces.png", "photos", status=1)
+    assert run.stderr.startswith("predict_model.py: error: two  spaces.png: ")
+    (line,) = run.stderr.splitlines()
+    assert said in line and "digit.png\t4" in run.stdout
 
 
 @pytest.mark.parametrize("ending", ["png", "heic", "avif", "jp2"])
-def test_picture_in_a_folder_that_cannot_be_read_is_not_passed_over(folder, ending):
-    (folder / f"bad.{ending}").write_text("no picture")
-    _, errors = read(folder, "photos", status=1)
-    assert f"bad.{ending}: " in errors
+def test_picture_in_a_folder_that_cannot_be_read_is_not_passed_over(album, ending):
+    (album / "photos" / f"bad.{ending}").write_text("no picture")
+    assert f"bad.{ending}: " in read(album, "photos", status=1).stderr
 
 
-def test_folder_that_is_named_like_a_picture_is_a_folder(folder):
-    put(folder, "scans.png/a.png")
-    lines, errors = read(folder, "photos")
-    assert len(lines) == 2 and not errors
+@pytest.mark.parametrize(
+    "names, accuracy, status",
+    [
+        (["4/a.png", "4/more/b.png", "10/c.png"], "100.00% of 1", 0),
+        (["4/a.png", "4/two.png", "4/blank.png", "5/b.png"], "25.00% of 4", 1),
+        (["4/blank.png"], "0.00% of 1", 1),
+    ],
+)
+def test_labelled_image_is_right_only_if_read_as_just_that_digit(album, names, accuracy, status):
+    for name in names:
+        put(album, f"set/{name}", {"blank.png": 0, "two.png": 2}.get(name[2:], 1))
+    run = read(album, "set", status=status)
+    assert result(run.stdout, "accuracy") == f"{accuracy} images" and "nan" not in run.stdout
+    plots = {"own_misclassified.png", "own_confusion_matrix.png"}
+    assert plots <= files_in(album / "plots").keys()
+
+
+@linux_only
+def test_link_is_scored_by_the_folder_that_it_is_listed_in(album):
+    put(album, "4/a.png")
+    (album / "7").mkdir()
+    (album / "7" / "link.png").symlink_to(album / "4" / "a.png")
+    assert result(read(album, "7").stdout, "accuracy") == "0.00% of 1 images"
