@@ -502,6 +502,7 @@ def draw_window(model):
     """
     sheet = np.full(SHEET, 255, np.uint8)
     stroke = []  # the places that the pen has touched since it was set down
+    background = None  # the window without what changes
     with plt.rc_context({"toolbar": "None"}):
         figure = plt.figure("Draw a digit", figsize=(11, 4))
     canvas = figure.canvas
@@ -511,8 +512,22 @@ def draw_window(model):
     drawn = show_picture(left, sheet, "draw here")
     seen = show_picture(middle, np.zeros(IMAGE_SHAPE), "what the network sees")
     bars = right.barh(range(CLASSES), 0)
+    number = right.set_title("")
+    changing = [drawn, seen, number, *bars]
+    for artist in changing:
+        artist.set_animated(True)
 
-    def show():
+    def show(event=None):
+        """Draw what changes onto the background, which a draw event has drawn anew."""
+        nonlocal background
+        if event:
+            background = canvas.copy_from_bbox(figure.bbox)
+        canvas.restore_region(background)
+        for artist in changing:
+            figure.draw_artist(artist)
+        canvas.blit(figure.bbox)
+
+    def read():
         """Read the sheet, and show its digits, the last of them in the middle and in the bars."""
         title, picture, probabilities = "", np.zeros(IMAGE_SHAPE), np.zeros(CLASSES)
         with contextlib.suppress(InputError):  # An empty sheet shows none.
@@ -521,11 +536,11 @@ def draw_window(model):
             picture, probabilities = readings[-1].found.picture, readings[-1].probabilities
         drawn.set_data(sheet)
         seen.set_data(picture)
-        right.set_title(title)
+        number.set_text(title)
         for bar, probability in zip(bars, probabilities, strict=True):
             bar.set_width(probability)
             bar.set_color("tab:orange" if probability == probabilities.max() else "tab:blue")
-        canvas.draw_idle()
+        show()
 
     def press(event):
         if event.button == MouseButton.RIGHT:
@@ -539,13 +554,13 @@ def draw_window(model):
         if stroke and event.inaxes is left:
             stroke.append((round(event.xdata), round(event.ydata)))
             cv2.line(sheet, stroke[-2], stroke[-1], 0, PEN, cv2.LINE_AA)
-            show()
+            read()
         else:
             stroke.clear()
 
     def clear(event=None):
         sheet[:] = 255
-        show()
+        read()
 
     def save(event=None):
         paths = (Path(f"drawn_{number}.png") for number in itertools.count(1))
@@ -564,6 +579,7 @@ def draw_window(model):
         elif event.key == "escape":
             plt.close(figure)
 
+    canvas.mpl_connect("draw_event", show)
     canvas.mpl_connect("button_press_event", press)
     canvas.mpl_connect("motion_notify_event", move)
     canvas.mpl_connect("button_release_event", lambda event: stroke.clear())
@@ -802,8 +818,8 @@ def inkness(labels, number, left, top, right, bottom, grey, edges):
     width, height = right - left, bottom - top
     rows, columns = grey.shape
     brightness = cv2.mean(grey[window], mask)[0]
-    contrast = np.percentile(cv2.absdiff(grey[window][around], brightness), 10)
-    sharpness = np.percentile(edges[window][outline], 10)
+    contrast = tenth(cv2.absdiff(grey[window][around], brightness))
+    sharpness = tenth(edges[window][outline])
     length = (SIDE * np.count_nonzero(outline) / max(rows, columns)) ** 0.75
     stroke = 2 * cv2.distanceTransform(np.pad(mask, 1), cv2.DIST_L2, 3).max()
     thinness = min(max(width, height) / stroke, 4.5)
@@ -811,6 +827,11 @@ def inkness(labels, number, left, top, right, bottom, grey, edges):
     upright = min(1, height / width)
     sides = [left == 0, top == 0, right == columns, bottom == rows].count(True)
     return contrast * sharpness * length * thinness * free * upright * 0.3**sides
+
+
+def tenth(values):
+    """Return the value that a tenth of the values stay below."""
+    return float(np.sort(values, axis=None)[values.size // 10])
 
 
 def surrounds(mark, others):
