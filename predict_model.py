@@ -795,6 +795,8 @@ def marks(ink, grey, edges):
     sizes = boxes[1:, cv2.CC_STAT_WIDTH] + boxes[1:, cv2.CC_STAT_HEIGHT]
     found = []
     for number in 1 + np.argsort(-sizes, kind="stable")[:MOST]:
+        if sizes[number - 1] < sizes.max() / 20:  # What is left are specks.
+            break
         left, top, width, height, _ = map(int, boxes[number])
         box = left, top, left + width, top + height
         found.append(Mark(number, *box, inkness(labels, number, *box, grey, edges)))
