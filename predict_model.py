@@ -504,7 +504,7 @@ def draw_window(model):
     stroke = []  # the places that the pen has touched since it was set down
     background = None  # the window without what changes
     with plt.rc_context({"toolbar": "None"}):
-        figure = plt.figure("Draw a digit", figsize=(11, 4))
+        figure = plt.figure("Draw a digit", figsize=(11, 4), facecolor="lightgrey")
     canvas = figure.canvas
     canvas.mpl_disconnect(canvas.manager.key_press_handler_id)  # Matplotlib's own keys
     left, middle, right = figure.subplots(1, 3, width_ratios=[3, 2, 2])
@@ -512,8 +512,8 @@ def draw_window(model):
     drawn = show_picture(left, sheet, "draw here")
     seen = show_picture(middle, np.zeros(IMAGE_SHAPE), "what the network sees")
     bars = right.barh(range(CLASSES), 0)
-    number = right.set_title("")
-    changing = [drawn, seen, number, *bars]
+    heading = right.set_title("")
+    changing = [drawn, seen, heading, *bars]
     for artist in changing:
         artist.set_animated(True)
 
@@ -529,14 +529,14 @@ def draw_window(model):
 
     def read():
         """Read the sheet, and show its digits, the last of them in the middle and in the bars."""
-        title, picture, probabilities = "", np.zeros(IMAGE_SHAPE), np.zeros(CLASSES)
+        number, picture, probabilities = "", np.zeros(IMAGE_SHAPE), np.zeros(CLASSES)
         with contextlib.suppress(InputError):  # An empty sheet shows none.
             readings = predict_digits(model, sheet)
-            title = " ".join(describe(readings))
+            number = " ".join(describe(readings))
             picture, probabilities = readings[-1].found.picture, readings[-1].probabilities
         drawn.set_data(sheet)
         seen.set_data(picture)
-        number.set_text(title)
+        heading.set_text(number)
         for bar, probability in zip(bars, probabilities, strict=True):
             bar.set_width(probability)
             bar.set_color("tab:orange" if probability == probabilities.max() else "tab:blue")
@@ -563,7 +563,7 @@ def draw_window(model):
         read()
 
     def save(event=None):
-        paths = (Path(f"drawn_{number}.png") for number in itertools.count(1))
+        paths = (Path(f"drawn_{count}.png") for count in itertools.count(1))
         path = next(path for path in paths if not path.exists())
         try:
             Image.fromarray(sheet).save(path)
@@ -794,7 +794,7 @@ def marks(ink, grey, edges):
     _, labels, boxes, _ = cv2.connectedComponentsWithStats(np.uint8(ink))
     sizes = boxes[1:, cv2.CC_STAT_WIDTH] + boxes[1:, cv2.CC_STAT_HEIGHT]
     found = []
-    for number in 1 + np.argsort(-sizes, kind="stable")[:MOST]:
+    for number in 1 + np.argsort(-sizes)[:MOST]:
         if sizes[number - 1] < sizes.max() / 20:  # What is left are specks.
             break
         left, top, width, height, _ = map(int, boxes[number])
