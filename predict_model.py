@@ -672,9 +672,8 @@ def as_bytes(values):
 SIDE = 480  # pixels of an image's longer side; finer detail than this is noise
 SMALL = 60  # pixels of an image's longer side that have room for one digit, and no surroundings
 LEVELS = 20, 50, 90, 140  # of ink, from 0 to 255: from a hard pencil to a marker
-DARKEST_LIGHT = 50  # What is darker than this is ink or noise, and no light.
 MOST = 100  # marks to look at: the digits of a full sheet
-LEAST_SCORE = 300_000  # Blank sheets and desks stay below it, legible digits above.
+LEAST_SCORE = 50_000  # Blank sheets and desks stay below it, legible digits above.
 
 
 class Digit(NamedTuple):
@@ -694,6 +693,7 @@ class Mark(NamedTuple):
     top: int
     right: int
     bottom: int
+    clarity: float  # its contrast and sharpness
     score: float  # how much it is like ink
 
 
@@ -712,6 +712,7 @@ def find_digits(image):
     grey = to_grey(as_image(image))
     grey = cv2.normalize(grey, None, 255, 0, cv2.NORM_INF)  # so dim light costs nothing
     ink, labels, found = best_marks(grey)
+    found = [mark for mark in found if not surrounds(mark, found)]
     winner = max(found, key=lambda mark: mark.score, default=None)
     if winner is None or winner.score < LEAST_SCORE:
         raise InputError("no digit found")
@@ -781,7 +782,7 @@ def pictures_of_ink(grey):
     light = cv2.morphologyEx(grey, cv2.MORPH_CLOSE, brush)
     for hat in (cv2.MORPH_BLACKHAT, cv2.MORPH_TOPHAT):
         ink = cv2.morphologyEx(grey, hat, brush)
-        ink = cv2.divide(ink, cv2.max(light, DARKEST_LIGHT), scale=255)
+        ink = cv2.divide(ink, light, scale=255)
         for level in LEVELS:
             yield ink, level
 
@@ -792,43 +793,36 @@ def marks(ink, grey, edges):
     Returns the number of the part at each pixel, int (h, w), and a list of the largest Marks.
     """
     _, labels, boxes, _ = cv2.connectedComponentsWithStats(np.uint8(ink))
-    sizes = boxes[1:, cv2.CC_STAT_WIDTH] + boxes[1:, cv2.CC_STAT_HEIGHT]
-    found = []
-    for number in 1 + np.argsort(-sizes)[:MOST]:
-        if sizes[number - 1] < sizes.max() / 20:  # What is left are specks.
-            break
-        left, top, width, height, _ = map(int, boxes[number])
-        box = left, top, left + width, top + height
-        found.append(Mark(number, *box, inkness(labels, number, *box, grey, edges)))
-    return labels, [mark for mark in found if not surrounds(mark, found)]
+    largest = 1 + np.argsort(-boxes[1:, cv2.CC_STAT_AREA])[:MOST]
+    return labels, [measured(number, labels, boxes[number], grey, edges) for number in largest]
 
 
-def inkness(labels, number, left, top, right, bottom, grey, edges):
-    """Score how much a mark is like ink.
+def measured(number, labels, box, grey, edges):
+    """Measure how clear a mark is, and how much it is like ink; returns the Mark.
 
     Ink is contrasted to the paper around it and sharp along all its outline, which
-    tells it from shadows and rims of a sheet; it is long, thin, leaves room in its
-    box, and is seldom wider than high, or at a side of the picture. The limits and
+    tells it from shadows and rims of a sheet; it is long, leaves room in its box,
+    and is seldom wider than high, or at a side of the picture. The limits and
     powers were chosen on real pictures, of digits and of empty paper.
     """
+    left, top, width, height, area = box.tolist()
+    right, bottom = left + width, top + height
+    rows, columns = grey.shape
     window = np.s_[max(top - 3, 0) : bottom + 3, max(left - 3, 0) : right + 3]
     mask = np.uint8(labels[window] == number)
     around = cv2.dilate(mask, None, iterations=3) > mask
     outline = cv2.erode(mask, None) < mask
-    if not outline.any():
-        return 0.0
-    width, height = right - left, bottom - top
-    rows, columns = grey.shape
-    brightness = cv2.mean(grey[window], mask)[0]
-    contrast = tenth(cv2.absdiff(grey[window][around], brightness))
-    sharpness = tenth(edges[window][outline])
+    clarity = 0.0
+    if around.any():
+        darker = grey[window][around] - cv2.mean(grey[window], mask)[0]
+        contrast = max(tenth(darker), tenth(-darker), 0)
+        clarity = contrast * tenth(edges[window][outline])
     length = (SIDE * np.count_nonzero(outline) / max(rows, columns)) ** 0.75
-    stroke = 2 * cv2.distanceTransform(np.pad(mask, 1), cv2.DIST_L2, 3).max()
-    thinness = min(max(width, height) / stroke, 4.5)
-    free = np.clip(1 - np.count_nonzero(mask) / (width * height), 0.1, 0.5)
+    free = min(1.1 - area / (width * height), 0.6)
     upright = min(1, height / width)
     sides = [left == 0, top == 0, right == columns, bottom == rows].count(True)
-    return contrast * sharpness * length * thinness * free * upright * 0.3**sides
+    score = clarity * length * free * upright * 0.3**sides
+    return Mark(number, left, top, right, bottom, clarity, score)
 
 
 def tenth(values):
@@ -848,9 +842,10 @@ def surrounds(mark, others):
 
 
 def alike(mark, winner):
-    """Tell whether a mark is a digit beside the winner, of about its height and ink."""
+    """Tell whether a mark is a digit beside the winner: of about its height, and such ink."""
     size = (mark.bottom - mark.top) / (winner.bottom - winner.top)
-    return mark.score > 0.1 * winner.score and 0.5 < size < 2
+    similar = mark.clarity > 0.3 * winner.clarity and mark.score > 0.1 * winner.score
+    return similar and 0.5 < size < 2
 
 
 def join_parts(labels, parts, digits):
@@ -859,7 +854,7 @@ def join_parts(labels, parts, digits):
         digit = min(digits, key=lambda digit: distance(part, digit))
         height = digit.bottom - digit.top
         size = max(part.right - part.left, part.bottom - part.top)
-        if 0.2 < size / height < 0.8 and distance(part, digit) < 0.5 * height:
+        if 0.2 < size / height < 0.8 and distance(part, digit) < 0.3 * height:
             labels[labels == part.number] = digit.number
 
 

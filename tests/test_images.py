@@ -16,7 +16,7 @@ from train_model import InputError, draw_digits
 # Strokes on a square from 0 to 1.
 FOUR = [[(0.55, 0.1), (0.2, 0.6), (0.8, 0.6)], [(0.65, 0.35), (0.65, 0.9)]]
 FIVE = [[(0.35, 0.32), (0.35, 0.5), (0.6, 0.48), (0.63, 0.65), (0.55, 0.85), (0.35, 0.8)]]
-BAR = [[(0.38, 0.08), (0.7, 0.07)]]
+BAR = [[(0.38, 0.18), (0.7, 0.17)]]
 
 
 def draw(strokes, size=200, width=None, place=(0, 0), canvas=None, ink=0, ground=255, mode="L"):
