@@ -58,6 +58,7 @@ from matplotlib.widgets import Button
 from PIL import Image, ImageOps, ImageStat
 
 pi_heif.register_heif_opener()  # the photographs of iPhones
+Image.MAX_IMAGE_PIXELS = 250_000_000  # Phones take 200 million; Pillow refuses twice as many.
 
 CERTAIN = 0.8  # A digit of less confidence is told to be uncertain.
 IMAGE_FILE = r".*\.(avif|bmp|gif|hei[cf]|jp2|jpe?g|p[bgp]m|png|tga|tiff?|webp)"
@@ -174,7 +175,7 @@ def predict_digits(model, image):
     """
     digits = find_digits(image)
     probabilities = predict(model, np.array([digit.picture for digit in digits]))
-    return [Reading(*pair) for pair in zip(digits, probabilities, strict=True)]
+    return list(map(Reading, digits, probabilities))
 
 
 def rows_of(readings):
@@ -233,10 +234,8 @@ def classification_report(confusion, unread):
     """
     right, predicted = np.diag(confusion), confusion.sum(axis=0)
     support = confusion.sum(axis=1) + unread
-    precision = right / np.maximum(predicted, 1)
-    recall = right / np.maximum(support, 1)
-    f1 = 2 * right / np.maximum(predicted + support, 1)
-    scores = np.stack([precision, recall, f1], axis=1)
+    counts = np.stack([predicted, support, (predicted + support) / 2], axis=1)
+    scores = right[:, np.newaxis] / np.maximum(counts, 1)  # precision, recall, F1 score
     occurring = np.flatnonzero(support + predicted)
     row = "{:>12}  {:>9.4f}  {:>9.4f}  {:>9.4f}  {:>9}".format
     lines = ["              precision     recall   f1-score    support"]
@@ -356,8 +355,8 @@ def plot_confusion(confusion, title):
     axis.imshow(mistakes, cmap="Oranges", vmin=0, vmax=max(1, 1.5 * mistakes.max()))
     for (true, predicted), count in np.ndenumerate(confusion):
         axis.text(predicted, true, count or "", ha="center", va="center")
-    axis.set(xlabel="predicted digit", ylabel="true digit")
-    axis.set(xticks=range(CLASSES), yticks=range(CLASSES))
+    digits = range(CLASSES)
+    axis.set(xlabel="predicted digit", ylabel="true digit", xticks=digits, yticks=digits)
     return figure
 
 
@@ -389,6 +388,8 @@ def parse_arguments():
         parser.error("--draw takes no images, --csv or --data")
     if arguments.csv and not arguments.images:
         parser.error("--csv is for images, and there are none")
+    if arguments.csv and re.fullmatch(IMAGE_FILE, arguments.csv, re.IGNORECASE):
+        parser.error(f"--csv {arguments.csv} would replace an image")
     if arguments.images and arguments.data != "auto":
         parser.error("--data is for the test set, and there are images to read instead")
     return arguments
@@ -420,7 +421,7 @@ def read_own_digits(model, arguments):
         if read:
             save_plot(plot_readings(read[:100], len(read)), plot, "Your own digits")
         score_labelled(model, results, arguments.plots)
-    return 0 if len(read) == len(results) else 1
+    return int(len(read) < len(results))
 
 
 def print_readings(path, readings):
@@ -463,13 +464,13 @@ def open_table(path):
         with contextlib.redirect_stdout(sys.stderr):
             yield table
     else:
-        settings = {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}
-        with open(path or os.devnull, "w", **settings) as table:
+        path = path or os.devnull
+        with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as table:
             yield table
 
 
 def main():
-    """Score the test set, read the images that are given, or open the window to draw in."""
+    """Score the test set, read images, or open the window to draw in; returns the exit status."""
     arguments = parse_arguments()
     model = load_model(arguments.model)
     status = 0
@@ -482,7 +483,7 @@ def main():
     else:
         score_test_set(model, arguments)
     plt.show()
-    sys.exit(status)
+    return status
 
 
 # ---------------------------------------------------------------- drawing digits
@@ -597,18 +598,19 @@ def draw_window(model):
 
 def read_images(model, paths):
     """Yield each file and its Readings, none where nothing could be read, which is said."""
-    for path in itertools.chain.from_iterable(map(image_files, paths)):
-        readings = []
-        try:
-            readings = predict_digits(model, path)
-        except InputError as error:
-            print_message("error", f"{path}: {error}")
-        yield path, readings
+    for given in paths:
+        for path in image_files(given):
+            readings = []
+            try:
+                readings = predict_digits(model, path)
+            except InputError as error:
+                print_message("error", f"{path}: {error}")
+            yield path, readings
 
 
 def image_files(path):
     """Return the file, or of a folder all images below it, sorted."""
-    files = [file for file in Path(path).rglob("*") if file.is_file()]
+    files = [file for file in Path(path).rglob("*") if file.is_file()] if path else []
     return sorted(str(file) for file in files if is_image(file.relative_to(path))) or [path]
 
 
@@ -672,8 +674,8 @@ def as_bytes(values):
 SIDE = 480  # pixels of an image's longer side; finer detail than this is noise
 SMALL = 60  # pixels of an image's longer side that have room for one digit, and no surroundings
 LEVELS = 20, 50, 90, 140  # of ink, from 0 to 255: from a hard pencil to a marker
-MOST = 100  # marks to look at: the digits of a full sheet
-LEAST_SCORE = 50_000  # Blank sheets and desks stay below it, legible digits above.
+MOST_MARKS = 100  # marks to look at: the digits of a full sheet
+LEAST_SCORE = 2_000_000  # Blank sheets and desks stay below it, legible digits above.
 
 
 class Digit(NamedTuple):
@@ -681,14 +683,14 @@ class Digit(NamedTuple):
 
     picture: np.ndarray  # as MNIST's are: uint8 (28, 28), 0 (ground) to 255 (ink)
     box: tuple  # left, top, width, height in to_grey's picture
-    row: int  # the number of its row, 0 the top one
+    row: int  # 0 is the top one
     score: float  # how much it is like ink
 
 
 class Mark(NamedTuple):
     """A connected part of the ink."""
 
-    number: int  # in the picture of all marks
+    number: int  # in the picture of the marks' numbers
     left: int
     top: int
     right: int
@@ -711,23 +713,23 @@ def find_digits(image):
     """
     grey = to_grey(as_image(image))
     grey = cv2.normalize(grey, None, 255, 0, cv2.NORM_INF)  # so dim light costs nothing
-    ink, labels, found = best_marks(grey)
+    ink, numbers, found = best_marks(grey)
     found = [mark for mark in found if not surrounds(mark, found)]
     winner = max(found, key=lambda mark: mark.score, default=None)
     if winner is None or winner.score < LEAST_SCORE:
         raise InputError("no digit found")
     if max(grey.shape) <= SMALL:
-        digits = [winner]
-        labels[labels > 0] = winner.number
+        chosen = [winner]
+        numbers[numbers > 0] = winner.number
     else:
-        digits = [mark for mark in found if alike(mark, winner)]
-        join_parts(labels, [mark for mark in found if mark not in digits], digits)
+        chosen = [mark for mark in found if alike(mark, winner)]
+        join_parts(numbers, [mark for mark in found if mark not in chosen], chosen)
     result = []
-    for number, row in enumerate(in_rows(digits)):
+    for place, row in enumerate(in_rows(chosen)):
         for mark in row:
-            mask = np.uint8(labels == mark.number)
+            mask = np.uint8(numbers == mark.number)
             box = cv2.boundingRect(mask)
-            result.append(Digit(as_mnist(ink, mask), box, number, mark.score))
+            result.append(Digit(as_mnist(ink, mask), box, place, mark.score))
     return result
 
 
@@ -755,14 +757,9 @@ def best_marks(grey):
     list of the Marks.
     """
     edges = cv2.morphologyEx(grey, cv2.MORPH_GRADIENT, np.ones((5, 5)))
-    edges = cv2.subtract(edges, int(np.percentile(edges, 10)))  # Noise and grain are no edges.
-    most = -1
-    for ink, level in pictures_of_ink(grey):
-        labels, found = marks(ink > level, grey, edges)
-        likeness = sum(mark.score for mark in found)
-        if likeness > most:
-            most, best = likeness, (ink, labels, found)
-    return best
+    edges = cv2.subtract(edges, tenth(edges))  # Noise and grain are no edges.
+    pictures = ((ink, *marks(ink > level, grey, edges)) for ink, level in pictures_of_ink(grey))
+    return max(pictures, key=lambda picture: sum(mark.score for mark in picture[-1]))
 
 
 def pictures_of_ink(grey):
@@ -774,8 +771,8 @@ def pictures_of_ink(grey):
     """
     side = max(grey.shape)
     if side <= SMALL:
-        border = np.concatenate([grey[0], grey[:, -1], grey[-1], grey[:, 0]])
-        ink = cv2.absdiff(grey, float(np.median(border)))
+        ground = np.median([*grey[0], *grey[-1], *grey[:, 0], *grey[:, -1]])
+        ink = cv2.absdiff(grey, ground)
         yield ink, cv2.threshold(ink, 0, 1, cv2.THRESH_OTSU)[0]
         return
     brush = np.ones((side // 5 | 1, side // 5 | 1))  # wider than a stroke
@@ -792,24 +789,24 @@ def marks(ink, grey, edges):
 
     Returns the number of the part at each pixel, int (h, w), and a list of the largest Marks.
     """
-    _, labels, boxes, _ = cv2.connectedComponentsWithStats(np.uint8(ink))
-    largest = 1 + np.argsort(-boxes[1:, cv2.CC_STAT_AREA])[:MOST]
-    return labels, [measured(number, labels, boxes[number], grey, edges) for number in largest]
+    _, numbers, boxes, _ = cv2.connectedComponentsWithStats(np.uint8(ink))
+    largest = 1 + np.argsort(-boxes[1:, cv2.CC_STAT_AREA])[:MOST_MARKS]
+    return numbers, [measured(number, numbers, boxes[number], grey, edges) for number in largest]
 
 
-def measured(number, labels, box, grey, edges):
+def measured(number, numbers, box, grey, edges):
     """Measure how clear a mark is, and how much it is like ink; returns the Mark.
 
     Ink is contrasted to the paper around it and sharp along all its outline, which
-    tells it from shadows and rims of a sheet; it is long, leaves room in its box,
-    and is seldom wider than high, or at a side of the picture. The limits and
+    tells it from shadows and rims of a sheet; it is long, thin, leaves room in its
+    box, and is seldom wider than high, or at a side of the picture. The limits and
     powers were chosen on real pictures, of digits and of empty paper.
     """
     left, top, width, height, area = box.tolist()
     right, bottom = left + width, top + height
     rows, columns = grey.shape
     window = np.s_[max(top - 3, 0) : bottom + 3, max(left - 3, 0) : right + 3]
-    mask = np.uint8(labels[window] == number)
+    mask = np.uint8(numbers[window] == number)
     around = cv2.dilate(mask, None, iterations=3) > mask
     outline = cv2.erode(mask, None) < mask
     clarity = 0.0
@@ -817,11 +814,13 @@ def measured(number, labels, box, grey, edges):
         darker = grey[window][around] - cv2.mean(grey[window], mask)[0]
         contrast = max(tenth(darker), tenth(-darker), 0)
         clarity = contrast * tenth(edges[window][outline])
-    length = (SIDE * np.count_nonzero(outline) / max(rows, columns)) ** 0.75
+    length = np.count_nonzero(outline)
+    long = (SIDE * length / max(rows, columns)) ** 0.75
+    thin = min(length**2 / area, 50)
     free = min(1.1 - area / (width * height), 0.6)
     upright = min(1, height / width)
     sides = [left == 0, top == 0, right == columns, bottom == rows].count(True)
-    score = clarity * length * free * upright * 0.3**sides
+    score = clarity * long * thin * free * upright * 0.3**sides
     return Mark(number, left, top, right, bottom, clarity, score)
 
 
@@ -834,10 +833,9 @@ def surrounds(mark, others):
     """Tell whether a mark is a frame, box or circle: there is one like a digit in it."""
     return any(
         other.score > LEAST_SCORE
-        and mark.left <= other.left < other.right <= mark.right
-        and mark.top <= other.top < other.bottom <= mark.bottom
+        and mark.left < other.left < other.right < mark.right
+        and mark.top < other.top < other.bottom < mark.bottom
         for other in others
-        if other is not mark
     )
 
 
@@ -848,21 +846,24 @@ def alike(mark, winner):
     return similar and 0.5 < size < 2
 
 
-def join_parts(labels, parts, digits):
+def join_parts(numbers, parts, digits):
     """Give the smaller parts that are close to a digit, as the bar of a 5, its number."""
     for part in parts:
         digit = min(digits, key=lambda digit: distance(part, digit))
         height = digit.bottom - digit.top
         size = max(part.right - part.left, part.bottom - part.top)
         if 0.2 < size / height < 0.8 and distance(part, digit) < 0.3 * height:
-            labels[labels == part.number] = digit.number
+            numbers[numbers == part.number] = digit.number
 
 
 def distance(one, other):
     """Return the distance of two marks in x or in y, whichever is larger."""
-    across = max(one.left, other.left) - min(one.right, other.right)
-    down = max(one.top, other.top) - min(one.bottom, other.bottom)
-    return max(across, down)
+    return max(
+        one.left - other.right,
+        other.left - one.right,
+        one.top - other.bottom,
+        other.top - one.bottom,
+    )
 
 
 def in_rows(digits):
@@ -882,13 +883,10 @@ def in_rows(digits):
     return sorted(rows, key=lambda row: row[0].top)
 
 
-STROKE_INK = 225  # mean of a stroke; MNIST's pixels over half brightness have 227
-
-
 def as_mnist(ink, mask):
     """Make the picture of a digit, as MNIST's are, of its ink where the mask is 1."""
     around = cv2.dilate(mask, None)  # with the soft edge of the strokes
-    ink = cv2.multiply(ink, around, scale=STROKE_INK / cv2.mean(ink, mask)[0])
+    ink = cv2.normalize(ink, None, 255, 0, cv2.NORM_INF, mask=around)
     return centred(with_visible_stroke(cut(ink)))
 
 
@@ -913,5 +911,4 @@ def with_visible_stroke(digit):
 
 
 if __name__ == "__main__":
-    with run_as_script():
-        main()
+    run_as_script(main)

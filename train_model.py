@@ -25,15 +25,16 @@ import zipfile
 from functools import partial
 from pathlib import Path
 
-# Whoever closes a standard stream wants no words from it, and no other file in its place.
-for stream, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+# A closed stream is None. On its number goes the null device, or the next file opened would.
+for stream in ("stdin", "stdout", "stderr"):
     if getattr(sys, stream) is None:
-        setattr(sys, stream, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
+        setattr(sys, stream, os.fdopen(os.open(os.devnull, os.O_RDWR), "r+"))
 
 INTERRUPTED = 130  # exit status, by custom 128 plus the number of the signal
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
-# A notebook hands its backend for plots on to scripts, whose environment may not have it.
+# Matplotlib does not start with a backend that it does not have, as one that a notebook hands
+# on to its scripts: it is taken out, and tried afterwards. A notebook itself keeps its own.
 plot_backend = None if "matplotlib" in sys.modules else os.environ.pop("MPLBACKEND", None)
 # TensorFlow writes to the terminal while it starts, and no setting stops it all.
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -178,9 +179,9 @@ def read_npz(path, subset):
         given = (
             f"x_{subset} is {images.dtype} {images.shape}, y_{subset} {labels.dtype} {labels.shape}"
         )
-        if labels.shape == (len(images), CLASSES):
-            one_hot = (labels.sum(axis=1) == 1) & (labels.max(axis=1) == 1)
-            labels = np.where(one_hot, labels.argmax(axis=1), -1)
+        largest = labels.reshape(len(images), -1).argmax(axis=1)
+        if np.array_equal(labels, np.eye(CLASSES)[largest]):  # one-hot labels
+            labels = largest
         labels = labels.reshape(len(images))
         digits = np.issubdtype(images.dtype, np.integer) and np.isin(labels, range(CLASSES)).all()
         if not digits or images.min() < 0 or images.max() > 255:
@@ -210,20 +211,20 @@ def split(images, labels, share):
     Raises:
         InputError: One of the two would be empty.
     """
-    first = len(images) - round(len(images) * share)
-    if not 0 < first < len(images):
+    trained = len(images) - round(len(images) * share)
+    if not 0 < trained < len(images):
         raise InputError(
             f"--validation-split {share:g} of {len(images)} images"
             " leaves none for training or none for validation"
         )
-    unseen = set(labels[first:].tolist()) - set(labels[:first].tolist())
+    unseen = set(labels[trained:].tolist()) - set(labels[:trained].tolist())
     if unseen:
         print_message(
             "warning",
             f"no training image shows a {min(unseen)}, but validation images do:"
             " the data seem to be sorted by label; shuffle them",
         )
-    return (images[:first], labels[:first]), (images[first:], labels[first:])
+    return (images[:trained], labels[:trained]), (images[trained:], labels[trained:])
 
 
 def as_input(images):
@@ -252,13 +253,15 @@ def train(
 ):
     """Train a network in place, and leave it as it was after its best epoch.
 
+    The keyword arguments are options of the command line, with these defaults.
+
     Args:
         model: The network, from build_model.
         train_set: A pair of images and labels, as load_digits returns them.
         validation_set: Another pair; the best epoch is the most accurate on it.
         callbacks: More Keras callbacks.
         epochs: Passes over the training images.
-        batch_size: Images a step; None is 64 for each epoch, at most 256.
+        batch_size: Images a step; None is 64 times the epochs, at most 256.
         optimizer: The name of one of Keras's optimizers.
         learning_rate: The highest one; None is as make_optimizer says.
         augment: Whether to train on distorted images.
@@ -339,18 +342,18 @@ def training_batches(images, labels, batch_size, augment, seed):
     Returns:
         An endless tf.data.Dataset.
     """
-    count = len(images)
-    images = tf.constant(images[..., np.newaxis])
-    labels = tf.constant(keras.utils.to_categorical(labels, CLASSES))
 
-    def make_batch(step, chosen):
-        batch = tf.cast(tf.gather(images, chosen), tf.float32) / 255
+    def prepare(step, batch):
+        pictures, hot = batch
+        pictures = tf.cast(pictures, tf.float32) / 255
         if augment:
-            batch = distort(batch, (seed, step))
-        return batch, tf.gather(labels, chosen)
+            pictures = distort(pictures, (seed, step))
+        return pictures, hot
 
-    order = tf.data.Dataset.range(count).shuffle(count, seed).repeat().batch(batch_size)
-    return order.enumerate().map(make_batch, num_parallel_calls=2).prefetch(4)
+    hot = keras.utils.to_categorical(labels, CLASSES)
+    data = tf.data.Dataset.from_tensor_slices((images[..., np.newaxis], hot))
+    batches = data.shuffle(len(images), seed).repeat().batch(batch_size)
+    return batches.enumerate().map(prepare, num_parallel_calls=2).prefetch(4)
 
 
 def distort(images, seed):
@@ -379,7 +382,7 @@ def distort(images, seed):
     y = middle - (c + d) * middle + 1.5 * down
     no_perspective = tf.zeros_like(a)
     matrix = tf.stack([a, b, x, c, d, y, no_perspective, no_perspective], axis=1)
-    return keras.ops.image.affine_transform(images, matrix, fill_mode="constant")
+    return keras.ops.image.affine_transform(images, matrix)
 
 
 def make_optimizer(name, learning_rate=None, one_cycle_steps=None):
@@ -400,37 +403,35 @@ def make_optimizer(name, learning_rate=None, one_cycle_steps=None):
     Returns:
         The keras.optimizers.Optimizer.
     """
-    plain = keras.optimizers.get(name)
-    optimizer, own_rate = type(plain), plain.get_config()["learning_rate"]
+    optimizer = keras.optimizers.get(name)
     if not one_cycle_steps:
-        return optimizer(learning_rate or own_rate)
-    highest = learning_rate or 10 * own_rate
+        optimizer.learning_rate = learning_rate or optimizer.learning_rate
+        return optimizer
+    highest = learning_rate or 10 * float(optimizer.learning_rate)
+    if isinstance(optimizer, keras.optimizers.Muon):
+        optimizer = keras.optimizers.Muon(
+            adam_beta_2=0.99,  # A run is short for Keras's memory of a thousand gradients.
+            weight_decay=0.4,  # chosen on the validation images
+            adam_weight_decay=0.4,
+            ns_steps=3,
+            exclude_layers=["/output/"],
+        )
     warm_up = math.ceil(0.15 * one_cycle_steps)
     fall = max(1, one_cycle_steps - warm_up)
-    schedule = keras.optimizers.schedules.CosineDecay(
+    optimizer.learning_rate = keras.optimizers.schedules.CosineDecay(
         0.0, fall, warmup_target=highest, warmup_steps=warm_up
     )
-    if optimizer is not keras.optimizers.Muon:
-        return optimizer(schedule)
-    return optimizer(
-        schedule,
-        adam_beta_2=0.99,  # A run is short for Keras's memory of a thousand gradients.
-        weight_decay=0.4,  # chosen on the validation images
-        adam_weight_decay=0.4,
-        ns_steps=3,
-        exclude_layers=["/output/"],
-    )
+    return optimizer
 
 
-def fastest_policy(cpu_description="/proc/cpuinfo"):
+def fastest_policy():
     """Return the Keras dtype policy in which this machine trains fastest.
 
     bfloat16 is faster only where the processor itself multiplies such matrices
     (x86 with AMX or AVX512-BF16).
     """
-    file = Path(cpu_description)
-    flags = file.read_text(errors="replace") if file.is_file() else ""
-    capable = "amx_bf16" in flags or "avx512_bf16" in flags
+    cpu = Path("/proc/cpuinfo")
+    capable = cpu.is_file() and re.search("(amx|avx512)_bf16", cpu.read_text())
     return "mixed_bfloat16" if capable and not tf.config.list_physical_devices("GPU") else "float32"
 
 
@@ -450,7 +451,7 @@ def calibrate(model, images, labels):
     logits = np.log(np.maximum(probabilities, 1e-30))
     cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     temperature = min(
-        np.geomspace(0.2, 5, 161, dtype=np.float32),
+        np.geomspace(0.2, 5, 161),
         key=lambda temperature: cross_entropy(labels, logits / temperature),
     )
     output = model.layers[-1]
@@ -499,7 +500,7 @@ def drawable(text):
 
 def save_plot(figure, path, title):
     """Save a Matplotlib figure as PNG, say where, and give its window a title."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings(action="ignore"):  # of letters that Matplotlib's font has not
         figure.savefig(path, dpi=150, format="png")
     print_result("plot saved as", path)
@@ -518,12 +519,17 @@ PLAIN = {
     "label_smoothing": 0.0,
     "calibrated": False,
 }
-LARGE = {"batch_size": 128, "optimizer": "adadelta", "validation_split": 1 / 12, "patience": 5}
 PUBLISHED = {
-    "5x5": PLAIN,
-    "3x3-dropout": PLAIN | LARGE | {"epochs": 50},
-    "3x3": PLAIN | {"epochs": 10},
-    "3x3-pooled": PLAIN | {"epochs": 10},
+    "5x5": {},
+    "3x3-dropout": {
+        "epochs": 50,
+        "batch_size": 128,
+        "optimizer": "adadelta",
+        "validation_split": 1 / 12,
+        "patience": 5,
+    },
+    "3x3": {"epochs": 10},
+    "3x3-pooled": {"epochs": 10},
 }
 
 
@@ -579,7 +585,7 @@ def parse_arguments():
         " the options below win over it",
     )
     add("--epochs", type=count, help="passes over the training images")
-    add("--batch-size", type=count, help="images a step; None: 64 for each epoch, at most 256")
+    add("--batch-size", type=count, help="images a step; None: 64 times the epochs, at most 256")
     add("--optimizer", type=optimizer_name, help="one of Keras's optimizers")
     add(
         "--learning-rate",
@@ -601,7 +607,7 @@ def parse_arguments():
     add("--seed", type=number(int, 0, 2**32 - 1), help="seed of everything random")
     arguments = parser.parse_args()
     if arguments.recipe == "published":
-        parser.set_defaults(**PUBLISHED[arguments.architecture])
+        parser.set_defaults(**PLAIN | PUBLISHED[arguments.architecture])
         arguments = parser.parse_args()
     if not arguments.output.endswith((".keras", ".h5")):
         parser.error("argument --output: the name must end in .keras or .h5")
@@ -622,17 +628,18 @@ def print_statistics(model, trained_on, history, train_set, validation_set, seco
 
 
 def main():
-    """Train, calibrate, save, and say how it went."""
+    """Train, calibrate, save, and say how it went; returns the exit status."""
     arguments = parse_arguments()
     curves = Path(arguments.plots, "training_curves.png")
+    check_writable(arguments.output, curves)
     images, labels, data = load_digits(arguments.data, "train")
     train_set, validation_set = split(images, labels, arguments.validation_split)
-    check_writable(arguments.output, curves)
     start = time.perf_counter()
     trained_on = f"{len(train_set[0]):,} of {data}"
     if arguments.augment:
-        train_set, drawn = with_drawn(*train_set, arguments.seed)
-        trained_on += f" and {drawn:,} drawn"
+        drawn = draw_digits(round(DRAWN_SHARE * len(train_set[0])), (2, arguments.seed))
+        train_set = [*map(np.concatenate, zip(train_set, drawn, strict=True))]
+        trained_on += f" and {len(drawn[0]):,} drawn"
     keras.utils.set_random_seed(arguments.seed)
     model = build_model(arguments.architecture, data)
     model.summary(print_fn=print)
@@ -646,12 +653,13 @@ def main():
         print_message(
             "warning", f"stopped; the best epoch's network is saved as {arguments.output}"
         )
-        sys.exit(INTERRUPTED)
+        return INTERRUPTED
     print_statistics(model, trained_on, history, train_set, validation_set, seconds)
     print_result("network saved as", arguments.output)
     figure = plot_history(history, data, arguments.augment, arguments.label_smoothing)
     save_plot(figure, curves, "Training curves")
     plt.show()
+    return 0
 
 
 # ---------------------------------------------------------------- files and errors
@@ -688,7 +696,7 @@ def save_model(model, path):
     # Plain SGD has no state of its own, so the file holds the network alone.
     model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
     for layer in model.layers:
-        layer.get_config = without_unset(layer.get_config()).copy
+        layer.get_config = partial(without_unset, layer.get_config())
     path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{os.getpid()}-{path.name}")
@@ -719,17 +727,15 @@ def print_message(kind, message):
     print(f"{Path(sys.argv[0]).name}: {kind}: {line}", file=sys.stderr)
 
 
-@contextlib.contextmanager
-def run_as_script():
+def run_as_script(main):
     """Run a script's main: what a user can put right or wants ends it with one line."""
     with contextlib.suppress(AttributeError):  # A notebook's stream prints any name.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         try:
-            yield
+            sys.exit(main())
         finally:
             sys.stdout.flush()
-        return
     except BrokenPipeError:
         # Whoever read the results has gone, as `| head` does; Python would complain at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -762,9 +768,8 @@ def centred(ink):
     ink = resized(ink, BOX / max(ink.shape))
     ink = cv2.normalize(ink, None, 255, 0, cv2.NORM_INF)
     mass = cv2.moments(ink)
-    right = round(IMAGE_SHAPE[1] / 2 - mass["m10"] / mass["m00"])
-    down = round(IMAGE_SHAPE[0] / 2 - mass["m01"] / mass["m00"])
-    return cv2.warpAffine(ink, np.float32([[1, 0, right], [0, 1, down]]), IMAGE_SHAPE)
+    shift = [round(IMAGE_SHAPE[0] / 2 - mass[axis] / mass["m00"]) for axis in ("m10", "m01")]
+    return cv2.warpAffine(ink, np.column_stack([np.eye(2), shift]), IMAGE_SHAPE)
 
 
 def cut(ink):
@@ -782,15 +787,7 @@ def resized(picture, scale):
 # ---------------------------------------------------------------- the drawn digits
 
 # Drawn images for each image of the data to train on: enough to teach what MNIST lacks.
-DRAWN_SHARE = 1 / 6
-
-
-def with_drawn(images, labels, seed):
-    """Add drawn digits to a training set; returns the new set, and how many they are."""
-    count = round(DRAWN_SHARE * len(images))
-    drawn_images, drawn_labels = draw_digits(count, (2, seed))
-    both = np.concatenate([images, drawn_images]), np.concatenate([labels, drawn_labels])
-    return both, count
+DRAWN_SHARE = 1 / 8
 
 
 def draw_digits(count, seed):
@@ -816,17 +813,17 @@ def draw_digits(count, seed):
 # How much hands differ: standard deviations of the size (of its logarithm), of each point and of
 # each stroke (in heights and widths), and of the slant; the thinnest and the thickest pen; and
 # the pixels of the longer side, from the coarsest image to a fine one, which make it soft.
-SIZES, POINTS, STROKES, SLANTS = 0.2, 0.07, 0.05, 0.3
-PENS, SHARPNESS = (0.09, 0.36), (8, 40)
+SIZES, POINTS, STROKES, SLANTS = 0.2, 0.1, 0.05, 0.3
+PENS, SHARPNESS = (0.06, 0.36), (8, 40)
 
 
 def draw_strokes(way, rng):
     """Draw a way of HANDWRITING in a random hand; returns uint8 (28, 28)."""
-    size = np.exp(rng.normal(0, SIZES, 2)) * (48, 64)  # width and height
+    size = rng.lognormal(0, SIZES, 2) * (48, 64)  # width and height
     slant = rng.normal(0.15, SLANTS)
     lines = []
     for stroke in way.split("/"):
-        points = np.array(stroke.replace(",", " ").split(), float).reshape(-1, 2) / 100 - 0.5
+        points = np.array(re.findall("[-0-9]+", stroke), float).reshape(-1, 2) / 100 - 0.5
         points += rng.normal(0, POINTS, points.shape) + rng.normal(0, STROKES, 2)
         points = 112 + points * size @ [[1, 0], [-slant, 1]]
         # Cut corners are round (Chaikin, "An algorithm for high-speed curve generation", 1974).
@@ -840,8 +837,8 @@ def draw_strokes(way, rng):
 
 
 # How people write each digit. A way of writing is strokes (after a slash, another) of points x,y
-# in per cent of the digit's width and height, from the top left; a stroke begins and ends a
-# quarter of the way to the next point. A point given twice is a corner, or an end that is reached.
+# in per cent of the digit's width and height, from the top left. As draw_strokes cuts corners, a
+# stroke begins and ends a quarter of the way to the next point; a point given twice is reached.
 # The ways are from public descriptions: Wikipedia, "Regional handwriting variation" (1 with
 # flag and foot, 3 flat, 4 open, 7 barred in Europe and hooked in East Asia, 9); Briem,
 # "Numbers", http://briem.net/4/4.1.2a/4.1.2.11.numbers.htm (5 of two strokes, open 3 and 4);
@@ -906,6 +903,7 @@ HANDWRITING = {
         "5,20 30,5 70,5 80,20 60,60 45,100",  # round
         "2,36 4,3 4,3 92,3 92,3 62,50 48,108",  # hooked
         "0,34 4,3 4,3 92,3 92,3 62,50 42,108 / 20,52 90,48",  # hooked and barred
+        "2,20 85,0 85,0 60,50 40,100 / -15,80 -15,80 115,35 115,35",  # long bar
     ],
     8: [
         "78,12 50,0 20,18 42,44 78,68 70,95 35,98 18,75 50,48 80,25 74,8",  # in one stroke
@@ -928,5 +926,4 @@ HANDWRITING = {
 
 
 if __name__ == "__main__":
-    with run_as_script():
-        main()
+    run_as_script(main)

@@ -78,9 +78,8 @@ def run_main(script, *arguments, cwd, status=0, stdout=None):
         patch.setattr(sys, "stdout", out)
         patch.setattr(sys, "stderr", err)
         patch.setattr(sys, "argv", [script, *map(str, arguments)])
-        with train_model.run_as_script():
-            {TRAIN: train_model, PREDICT: predict_model}[script].main()
-        sys.exit(0)
+        module = {TRAIN: train_model, PREDICT: predict_model}[script]
+        train_model.run_as_script(module.main)
     assert int(end.value.code or 0) == status, (arguments, err.getvalue())
     text = own.buffer.getvalue().decode()
     return subprocess.CompletedProcess(arguments, status, text, err.getvalue())

@@ -232,5 +232,4 @@ def main():
 
 
 if __name__ == "__main__":
-    with train_model.run_as_script():
-        main()
+    train_model.run_as_script(main)

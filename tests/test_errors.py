@@ -71,6 +71,7 @@ NO_DIGITS = {
     "label 10": lambda images, labels: (images, labels + 1),
     "half hot": lambda images, labels: (images, np.eye(10)[labels] / 2),
     "all hot": lambda images, labels: (images, np.ones((100, 10))),
+    "two labels each": lambda images, labels: (images, np.stack([labels, labels], axis=1)),
     "objects": lambda images, labels: (images, labels.astype(object)),
 }
 
@@ -95,6 +96,7 @@ def test_arrays_that_are_no_digits_are_refused_with_what_is_wanted(tmp_path, cha
         (TRAIN, "--architecture=7x7", "5x5"),
         (TRAIN, "stray", "stray"),
         (PREDICT, "--csv=a.csv", "images"),
+        (PREDICT, "--csv=a.PNG digit.png", "would replace an image"),
         (PREDICT, "--data=a digit.png", "images"),
     ],
 )

@@ -228,7 +228,7 @@ def test_calibration_finds_the_lowest_loss_and_changes_no_decision(trained, smal
 def test_training_prints_what_became_of_it_and_only_progress_on_standard_error(trained):
     path, run = trained
     assert "93,418" in run.stdout and result(run.stdout, "epochs") == "5"
-    assert result(run.stdout, "trained on").endswith(" and 200 drawn")
+    assert result(run.stdout, "trained on").endswith(" and 150 drawn")
     assert result(run.stdout, "network saved as") == r"n\xe9t.keras"
     assert files_in(path.parent).keys() == {path.name, "plots", "plots/training_curves.png"}
     progress = run.stderr.splitlines()
@@ -239,8 +239,9 @@ def test_statistics_are_what_the_saved_network_does(trained, small_data):
     model = keras.saving.load_model(trained[0])
     images, labels, _ = train_model.load_digits(small_data, "train")
     train_set, validation_set = train_model.split(images, labels, 0.2)
-    sets = {"training": train_model.with_drawn(*train_set, 0)[0], "validation": validation_set}
-    for part, (pictures, digits) in sets.items():
+    drawn = train_model.draw_digits(150, (2, 0))
+    trained_on = map(np.concatenate, zip(train_set, drawn, strict=True))
+    for part, (pictures, digits) in (("training", trained_on), ("validation", validation_set)):
         loss, accuracy = model.evaluate(pictures[..., np.newaxis] / 255, digits, verbose=0)
         printed = result(trained[1].stdout, f"{part} accuracy")
         assert printed == f"{accuracy:.2%} (loss {loss:.4f})" and accuracy > 0.8 and loss < 0.7
