@@ -42,7 +42,7 @@ def test_images_from_files_are_read_as_those_of_the_data(mnist_run, mnist, tmp_p
 
 @pytest.mark.parametrize(
     "name, least",
-    [("own-digits", 0.992), ("more-digits", 0.97), ("numbers", 0.86), ("no-digit", 0.7)],
+    [("own-digits", 0.994), ("more-digits", 0.98), ("numbers", 0.86), ("no-digit", 0.7)],
 )
 def test_pictures_that_people_made_are_read(model, capsys, name, least):
     if not (people.SHARED / name).is_dir():
@@ -63,9 +63,9 @@ def test_photographs_are_read_as_mnist_is(model, mnist):
     read = [
         photographs.read(model, make(rng, digit)) for make, digit in zip(kinds, chosen, strict=True)
     ]
-    assert np.mean([text == str(digit) for text, digit in zip(read, direct, strict=True)]) >= 0.85
+    assert np.mean([text == str(digit) for text, digit in zip(read, direct, strict=True)]) >= 0.9
 
 
 def test_network_of_drawn_digits_reads_mnist(mnist, tmp_path):
     run_script(TRAIN, "--data", "drawn", cwd=tmp_path)
-    assert accuracy_in(run_main(PREDICT, "--data", mnist, cwd=tmp_path).stdout) >= 97
+    assert accuracy_in(run_main(PREDICT, "--data", mnist, cwd=tmp_path).stdout) >= 97.5

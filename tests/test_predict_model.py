@@ -215,6 +215,11 @@ def test_image_that_cannot_be_read_is_named_and_the_others_are_read(album, said,
     assert said in line and "digit.png\t4" in run.stdout
 
 
+def test_empty_argument_is_no_folder(album):
+    run = read(album, "", status=1)
+    assert "no such file" in run.stderr and not run.stdout
+
+
 @pytest.mark.parametrize("ending", ["png", "heic", "avif", "jp2"])
 def test_picture_in_a_folder_that_cannot_be_read_is_not_passed_over(album, ending):
     (album / "photos" / f"bad.{ending}").write_text("no picture")
