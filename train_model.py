@@ -638,7 +638,7 @@ def main():
     trained_on = f"{len(train_set[0]):,} of {data}"
     if arguments.augment:
         drawn = draw_digits(round(DRAWN_SHARE * len(train_set[0])), (2, arguments.seed))
-        train_set = [*map(np.concatenate, zip(train_set, drawn, strict=True))]
+        train_set = [np.concatenate(both) for both in zip(train_set, drawn, strict=True)]
         trained_on += f" and {len(drawn[0]):,} drawn"
     keras.utils.set_random_seed(arguments.seed)
     model = build_model(arguments.architecture, data)
