@@ -637,9 +637,8 @@ def main():
     start = time.perf_counter()
     trained_on = f"{len(train_set[0]):,} of {data}"
     if arguments.augment:
-        drawn = draw_digits(round(DRAWN_SHARE * len(train_set[0])), (2, arguments.seed))
-        train_set = [np.concatenate(both) for both in zip(train_set, drawn, strict=True)]
-        trained_on += f" and {len(drawn[0]):,} drawn"
+        train_set, drawn = with_drawn(train_set, arguments.seed)
+        trained_on += f" and {drawn:,} drawn"
     keras.utils.set_random_seed(arguments.seed)
     model = build_model(arguments.architecture, data)
     model.summary(print_fn=print)
@@ -788,6 +787,13 @@ def resized(picture, scale):
 
 # Drawn images for each image of the data to train on: enough to teach what MNIST lacks.
 DRAWN_SHARE = 1 / 8
+
+
+def with_drawn(train_set, seed):
+    """Add drawn digits to a training set; returns the new set, and how many they are."""
+    count = round(DRAWN_SHARE * len(train_set[0]))
+    drawn = draw_digits(count, (2, seed))
+    return [np.concatenate(both) for both in zip(train_set, drawn, strict=True)], count
 
 
 def draw_digits(count, seed):

@@ -69,7 +69,7 @@ def test_bar_of_a_five_belongs_to_it():
 def test_images_as_mnists_come_back_as_they_are():
     digits, _ = draw_digits(100, 5)
     alike = [likeness(Image.fromarray(digit), digit) for digit in digits]
-    assert np.median(alike) > 0.99 and np.percentile(alike, 5) > 0.8
+    assert np.median(alike) > 0.99 and np.percentile(alike, 5) > 0.85
 
 
 def test_image_that_lies_on_its_side_is_turned(tmp_path):

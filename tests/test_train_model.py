@@ -239,9 +239,8 @@ def test_statistics_are_what_the_saved_network_does(trained, small_data):
     model = keras.saving.load_model(trained[0])
     images, labels, _ = train_model.load_digits(small_data, "train")
     train_set, validation_set = train_model.split(images, labels, 0.2)
-    drawn = train_model.draw_digits(150, (2, 0))
-    trained_on = map(np.concatenate, zip(train_set, drawn, strict=True))
-    for part, (pictures, digits) in (("training", trained_on), ("validation", validation_set)):
+    train_set, _ = train_model.with_drawn(train_set, 0)
+    for part, (pictures, digits) in (("training", train_set), ("validation", validation_set)):
         loss, accuracy = model.evaluate(pictures[..., np.newaxis] / 255, digits, verbose=0)
         printed = result(trained[1].stdout, f"{part} accuracy")
         assert printed == f"{accuracy:.2%} (loss {loss:.4f})" and accuracy > 0.8 and loss < 0.7
