@@ -56,7 +56,7 @@ import pi_heif
 import tensorflow as tf
 from matplotlib.backend_bases import MouseButton
 from matplotlib.widgets import Button
-from PIL import Image, ImageOps, ImageStat
+from PIL import Image, ImageOps
 
 pi_heif.register_heif_opener()  # the photographs of iPhones
 Image.MAX_IMAGE_PIXELS = 250_000_000  # Phones take 200 million; Pillow refuses twice as many.
@@ -126,10 +126,14 @@ def predict(model, images):
 
 
 class Reading(NamedTuple):
-    """A digit of an image, as the network reads it."""
+    """A digit of an image, and how the network reads it."""
 
-    found: "Digit"
-    probabilities: np.ndarray  # float32 (10,)
+    picture: np.ndarray  # as MNIST's are: uint8 (28, 28), 0 (ground) to 255 (ink)
+    box: tuple  # left, top, width, height in to_grey's picture
+    row: int  # 1 is the top one
+    place: int  # in its row, 1 is the left one
+    score: float  # how much it is like ink
+    probabilities: np.ndarray = np.zeros(CLASSES, np.float32)  # all 0: not read yet
 
     @property
     def digit(self):
@@ -140,6 +144,9 @@ class Reading(NamedTuple):
     def confidence(self):
         """Its probability, from 0 to 1."""
         return self.probabilities.max()
+
+
+NOTHING = Reading(np.zeros(IMAGE_SHAPE, np.uint8), (0, 0, 0, 0), 1, 1, 0.0)
 
 
 def predict_digit(model, image):
@@ -155,7 +162,7 @@ def predict_digit(model, image):
     Raises:
         InputError: It is no image, or there is no digit in it.
     """
-    best = max(predict_digits(model, image), key=lambda reading: reading.found.score)
+    best = max(predict_digits(model, image), key=lambda reading: reading.score)
     return best.digit, best.probabilities
 
 
@@ -174,21 +181,20 @@ def predict_digits(model, image):
     Raises:
         InputError: It is no image, or there is no digit in it.
     """
-    digits = find_digits(image)
-    probabilities = predict(model, np.array([digit.picture for digit in digits]))
-    return list(map(Reading, digits, probabilities))
-
-
-def rows_of(readings):
-    """Return the rows of the digits of one image, a list of lists of Readings."""
-    rows = itertools.groupby(readings, key=lambda reading: reading.found.row)
-    return [list(row) for _, row in rows]
+    readings = find_digits(image)
+    probabilities = predict(model, np.array([reading.picture for reading in readings]))
+    return [
+        reading._replace(probabilities=row)
+        for reading, row in zip(readings, probabilities, strict=True)
+    ]
 
 
 def describe(readings):
     """Return the number that the digits of one image make, and the least confidence."""
-    rows = ["".join(str(reading.digit) for reading in row) for row in rows_of(readings)]
-    return " ".join(rows), f"{min(reading.confidence for reading in readings):.1%}"
+    parts = [
+        f" {reading.digit}" if reading.place == 1 else f"{reading.digit}" for reading in readings
+    ]
+    return "".join(parts).strip(), f"{min(reading.confidence for reading in readings):.1%}"
 
 
 def doubts(readings):
@@ -220,21 +226,21 @@ def calibration_error(labels, probabilities):
     return abs(sums).sum() / len(labels)
 
 
-def classification_report(confusion, unread):
+def classification_report(confusion):
     """Format precision, recall, F1 score and support of each digit, and their averages.
 
     Where a digit was never predicted its precision counts as 0. Digits that
     neither occur nor were predicted have no row and no part in the averages.
 
     Args:
-        confusion: The confusion matrix, int (10, 10), a row a true digit.
-        unread: How many of each true digit were not read, int (10,).
+        confusion: The confusion matrix, int (10, 11): a row a true digit, a column a
+            predicted one; the last column is of images that were not read.
 
     Returns:
         A table, a str of several lines.
     """
-    right, predicted = np.diag(confusion), confusion.sum(axis=0)
-    support = confusion.sum(axis=1) + unread
+    right, predicted = np.diag(confusion), confusion.sum(axis=0)[:CLASSES]
+    support = confusion.sum(axis=1)
     counts = np.stack([predicted, support, (predicted + support) / 2], axis=1)
     scores = right[:, np.newaxis] / np.maximum(counts, 1)  # precision, recall, F1 score
     occurring = np.flatnonzero(support + predicted)
@@ -260,25 +266,25 @@ def report_scores(model, data, labels, probabilities, pictures, plots, prefix=""
         prefix: What the names of the plots begin with.
     """
     read = probabilities.any(axis=1)
-    predicted = np.where(read, probabilities.argmax(axis=1), -1)
-    mistakes = np.count_nonzero(predicted != labels)
-    confusion = tf.math.confusion_matrix(labels[read], predicted[read], CLASSES).numpy()
-    unread = np.bincount(labels[~read], minlength=CLASSES)
+    predicted = np.where(read, probabilities.argmax(axis=1), CLASSES)
+    wrong = predicted != labels
+    confusion = tf.math.confusion_matrix(labels, predicted, CLASSES + 1).numpy()[:CLASSES]
     print_result("network", model.name)
     print_result("data", data)
-    print_result("accuracy", f"{np.mean(predicted == labels):.2%} of {len(labels):,} images")
+    print_result("accuracy", f"{np.mean(~wrong):.2%} of {len(labels):,} images")
     if read.any():
         losses = keras.losses.sparse_categorical_crossentropy(labels[read], probabilities[read])
         error = calibration_error(labels[read], probabilities[read])
         print_result("loss", f"{np.mean(losses):.4f}")
         print_result("calibration error", f"{error:.2%}")
-    print_result("misclassified", f"{mistakes:,}")
-    if unread.any():
-        print_result("unread", f"{unread.sum():,} not read as one digit, counted as wrong")
-    print(f"\n{classification_report(confusion, unread)}\n")
+    print_result("misclassified", f"{wrong.sum():,}")
+    if not read.all():
+        print_result("unread", f"{sum(~read):,} not read as one digit, counted as wrong")
+    print(f"\n{classification_report(confusion)}\n")
+    confusion = confusion[:, :CLASSES]
     print(f"confusion matrix, a row a true digit, a column a predicted one\n{confusion}\n")
-    title = f"{data}: {mistakes:,} of {len(labels):,} misclassified"
-    wrong = read & (predicted != labels)
+    title = f"{data}: {wrong.sum():,} of {len(labels):,} misclassified"
+    wrong &= read
     figure = plot_mistakes(pictures[wrong], labels[wrong], probabilities[wrong], title)
     save_plot(figure, Path(plots, f"{prefix}misclassified.png"), "Misclassified digits")
     figure = plot_confusion(confusion, title)
@@ -315,18 +321,22 @@ def plot_readings(images, total):
         number, confidence = describe(readings)
         show_picture(seen, tiled(readings), f"{number[-15:]} ({confidence})")
         for reading in readings:
-            x, y, width, height = reading.found.box
+            left, top, width, height = reading.box
             colour = "red" if reading.confidence < CERTAIN else "tab:blue"
-            given.add_patch(plt.Rectangle((x, y), width, height, fill=False, color=colour))
-            given.annotate(reading.digit, (x, y), color=colour, fontsize="small", va="bottom")
+            given.add_patch(plt.Rectangle((left, top), width, height, fill=False, color=colour))
+            given.text(left, top, reading.digit, color=colour, fontsize="small", va="bottom")
     return figure
 
 
 def tiled(readings):
     """Lay the pictures of an image's digits out in their rows."""
-    rows = [np.hstack([reading.found.picture for reading in row]) for row in rows_of(readings)]
-    width = max(row.shape[1] for row in rows)
-    return np.vstack([np.pad(row, ((0, 0), (0, width - row.shape[1]))) for row in rows])
+    height, width = IMAGE_SHAPE
+    rows = max(reading.row for reading in readings)
+    columns = max(reading.place for reading in readings)
+    sheet = np.zeros((rows, height, columns, width), np.uint8)
+    for reading in readings:
+        sheet[reading.row - 1, :, reading.place - 1] = reading.picture
+    return sheet.reshape(rows * height, columns * width)
 
 
 def new_grid(count, columns, title):
@@ -349,11 +359,10 @@ def show_picture(axis, picture, text):
 
 def plot_confusion(confusion, title):
     """Plot a confusion matrix, int (10, 10); returns the figure."""
-    # The diagonal is a hundred times the rest and would leave it one colour.
-    mistakes = confusion - np.diag(np.diag(confusion))
     figure, axes = new_plot(title, 7, 6)
     axis = axes[0, 0]
-    axis.imshow(mistakes, cmap="Oranges", vmin=0, vmax=max(1, 1.5 * mistakes.max()))
+    # By their logarithms, as the diagonal is a thousand times the rest.
+    axis.imshow(np.log1p(confusion), cmap="Oranges", alpha=0.7)
     for (true, predicted), count in np.ndenumerate(confusion):
         axis.text(predicted, true, count or "", ha="center", va="center")
     digits = range(CLASSES)
@@ -366,33 +375,21 @@ def plot_confusion(confusion, title):
 
 def parse_arguments():
     """Parse the command line of predict_model.py."""
-    parser = make_parser("Score a trained network on MNIST's test set, or read images of digits.")
-    parser.add_argument(
-        "images", metavar="IMAGE", nargs="*", help="image files, or folders of them, to read"
+    parser, add_input = make_parser(
+        "Score a trained network on MNIST's test set, or read images of digits."
     )
-    parser.add_argument(
-        "--model",
-        metavar="FILE",
-        default=MODEL_FILE,
-        help="the network that train_model.py saved",
+    add_input(
+        "images", metavar="IMAGE", nargs="*", default=[], help="image files or folders to read"
     )
-    parser.add_argument(
-        "--csv",
-        metavar="FILE",
-        help="where to write a row for each digit that was read; - is standard output",
-    )
-    parser.add_argument(
-        "--draw", action="store_true", help="open a window to draw digits in, and read them"
-    )
+    add_input("--draw", action="store_true", help="open a window to draw digits in, and read them")
+    add = parser.add_argument
+    add("--model", metavar="FILE", default=MODEL_FILE, help="the network of train_model.py")
+    add("--csv", metavar="FILE", help="a row for each digit that was read; - is standard output")
     arguments = parser.parse_args()
-    if arguments.draw and (arguments.images or arguments.csv or arguments.data != "auto"):
-        parser.error("--draw takes no images, --csv or --data")
     if arguments.csv and not arguments.images:
-        parser.error("--csv is for images, and there are none")
+        parser.error("argument --csv: it is for images, and there are none")
     if arguments.csv and re.fullmatch(IMAGE_FILE, arguments.csv, re.IGNORECASE):
-        parser.error(f"--csv {arguments.csv} would replace an image")
-    if arguments.images and arguments.data != "auto":
-        parser.error("--data is for the test set, and there are images to read instead")
+        parser.error(f"argument --csv: {arguments.csv} would replace an image")
     return arguments
 
 
@@ -417,7 +414,8 @@ def read_own_digits(model, arguments):
             results.append((path, readings))
             if readings:
                 print_readings(path, readings)
-                writer.writerows(table_rows(path, readings))
+            for reading in readings:
+                writer.writerow([path, *table_row(reading)])
         read = [(path, readings) for path, readings in results if readings]
         if read:
             save_plot(plot_readings(read[:100], len(read)), plot, "Your own digits")
@@ -434,26 +432,23 @@ def print_readings(path, readings):
     print("\t".join(line))
 
 
-def table_rows(path, readings):
-    """Yield a row of the CSV file for each digit of an image."""
-    for row, digits in enumerate(rows_of(readings), 1):
-        for place, reading in enumerate(digits, 1):
-            numbers = reading.confidence, *reading.probabilities
-            yield path, row, place, reading.digit, *(f"{number:.6f}" for number in numbers)
+def table_row(reading):
+    """Return what the table says of a digit, after its path."""
+    numbers = [f"{number:.6f}" for number in (reading.confidence, *reading.probabilities)]
+    return reading.row, reading.place, reading.digit, *numbers
 
 
 def score_labelled(model, results, plots):
     """Score the images in folders 0 to 9, if any: right is one that is read as just that digit."""
-    nothing = np.zeros(IMAGE_SHAPE, np.uint8), np.zeros(CLASSES, np.float32)
     labels, scored = [], []
     for path, readings in results:
         folder = Path(os.path.abspath(path)).parent.name
         if re.fullmatch("[0-9]", folder):
             labels.append(int(folder))
-            single = [(reading.found.picture, reading.probabilities) for reading in readings]
-            scored.append(single[0] if len(single) == 1 else nothing)
+            scored.append(readings[0] if len(readings) == 1 else NOTHING)
     if labels:
-        pictures, probabilities = map(np.array, zip(*scored, strict=True))
+        probabilities = np.array([reading.probabilities for reading in scored])
+        pictures = np.array([reading.picture for reading in scored])
         report_scores(model, "images", np.array(labels), probabilities, pictures, plots, "own_")
 
 
@@ -504,7 +499,6 @@ def draw_window(model):
     """
     sheet = np.full(SHEET, 255, np.uint8)
     stroke = []  # the places that the pen has touched since it was set down
-    background = None  # the window without what changes
     with plt.rc_context({"toolbar": "None"}):
         figure = plt.figure("Draw a digit", figsize=(11, 4), facecolor="lightgrey")
     canvas = figure.canvas
@@ -512,41 +506,42 @@ def draw_window(model):
     left, middle, right = figure.subplots(1, 3, width_ratios=[3, 2, 2])
     right.set(xlim=(0, 1), xticks=[], yticks=range(CLASSES), ylim=(CLASSES, -1))
     drawn = show_picture(left, sheet, "draw here")
-    seen = show_picture(middle, np.zeros(IMAGE_SHAPE), "what the network sees")
-    bars = right.barh(range(CLASSES), 0)
+    seen = show_picture(middle, NOTHING.picture, "what the network sees")
     heading = right.set_title("")
+    bars = right.barh(range(CLASSES), 0)
     changing = [drawn, seen, heading, *bars]
     for artist in changing:
         artist.set_animated(True)
 
-    def show(event=None):
-        """Draw what changes onto the background, which a draw event has drawn anew."""
-        nonlocal background
-        if event:
-            background = canvas.copy_from_bbox(figure.bbox)
-        canvas.restore_region(background)
+    def keep_background(event):
+        """Keep the window without what changes, which a draw event has left out."""
+        figure.background = canvas.copy_from_bbox(figure.bbox)
+        show()
+
+    def show():
+        """Draw what changes onto the background, as drawing the whole window takes longer."""
+        canvas.restore_region(figure.background)
         for artist in changing:
             figure.draw_artist(artist)
         canvas.blit(figure.bbox)
 
     def read():
         """Read the sheet, and show its digits, the last of them in the middle and in the bars."""
-        number, picture, probabilities = "", np.zeros(IMAGE_SHAPE), np.zeros(CLASSES)
+        number, last = "", NOTHING
         with contextlib.suppress(InputError):  # An empty sheet shows none.
             readings = predict_digits(model, sheet)
-            number = " ".join(describe(readings))
-            picture, probabilities = readings[-1].found.picture, readings[-1].probabilities
+            number, last = " ".join(describe(readings)), readings[-1]
         drawn.set_data(sheet)
-        seen.set_data(picture)
+        seen.set_data(last.picture)
         heading.set_text(number)
-        for bar, probability in zip(bars, probabilities, strict=True):
+        for bar, probability in zip(bars, last.probabilities, strict=True):
             bar.set_width(probability)
-            bar.set_color("tab:orange" if probability == probabilities.max() else "tab:blue")
+            bar.set_color("tab:orange" if probability == last.confidence else "tab:blue")
         show()
 
     def press(event):
         if event.button == MouseButton.RIGHT:
-            clear()
+            clear(event)
         elif event.inaxes is left:
             stroke.append((round(event.xdata), round(event.ydata)))
             move(event)
@@ -560,11 +555,11 @@ def draw_window(model):
         else:
             stroke.clear()
 
-    def clear(event=None):
+    def clear(event):
         sheet[:] = 255
         read()
 
-    def save(event=None):
+    def save(event):
         paths = (Path(f"drawn_{count}.png") for count in itertools.count(1))
         path = next(path for path in paths if not path.exists())
         try:
@@ -574,23 +569,20 @@ def draw_window(model):
             print_message("error", f"{path}: {error.strerror}")
 
     def key(event):
-        if event.key == "backspace":
-            clear()
-        elif event.key == "s":
-            save()
-        elif event.key == "escape":
-            plt.close(figure)
+        actions = {"backspace": clear, "s": save, "escape": lambda event: plt.close(figure)}
+        if event.key in actions:
+            actions[event.key](event)
 
-    canvas.mpl_connect("draw_event", show)
+    canvas.mpl_connect("draw_event", keep_background)
     canvas.mpl_connect("button_press_event", press)
     canvas.mpl_connect("motion_notify_event", move)
     canvas.mpl_connect("button_release_event", lambda event: stroke.clear())
     canvas.mpl_connect("key_press_event", key)
-    clear_button = Button(figure.add_axes((0.13, 0.02, 0.1, 0.08)), "Clear")
-    clear_button.on_clicked(clear)
-    save_button = Button(figure.add_axes((0.25, 0.02, 0.1, 0.08)), "Save")
-    save_button.on_clicked(save)
-    figure.buttons = clear_button, save_button  # Only what is kept gets its clicks.
+    figure.buttons = []  # Only what is kept gets its clicks.
+    for place, (label, action) in enumerate([("Clear", clear), ("Save", save)]):
+        button = Button(figure.add_axes((0.13 + 0.12 * place, 0.02, 0.1, 0.08)), label)
+        button.on_clicked(action)
+        figure.buttons.append(button)
     return figure
 
 
@@ -635,21 +627,17 @@ def as_image(source):
         InputError: There is no such file, or it is no whole image.
     """
     is_path = isinstance(source, (str, os.PathLike))
-    if is_path and not os.path.isfile(source):
-        if os.path.isdir(source):
-            raise InputError("a folder without images")
-        raise InputError("not a file" if os.path.exists(source) else "no such file or folder")
+    if is_path and os.path.exists(source) and not os.path.isfile(source):
+        raise InputError("not a file, or a folder without images")
     try:
         if is_path or hasattr(source, "read"):
-            image = Image.open(source)
-            image.draft(None, (SIDE, SIDE))  # A large JPEG is decoded at a fraction of its size.
-        elif isinstance(source, Image.Image):
-            image = source
-        else:
-            image = Image.fromarray(as_bytes(source))
-        if 0 in image.size:
+            source = Image.open(source)
+            source.draft(None, (SIDE, SIDE))  # A large JPEG is decoded at a fraction of its size.
+        elif not isinstance(source, Image.Image):
+            source = Image.fromarray(as_bytes(source))
+        if 0 in source.size:
             raise ValueError("it has no pixels")
-        image = ImageOps.exif_transpose(image)
+        image = ImageOps.exif_transpose(source)
         if image.mode[0] in "FI":  # floats, and integers of more than 8 bits
             image = Image.fromarray(as_bytes(image))
         image = image.convert("RGBA")
@@ -666,7 +654,7 @@ def as_bytes(values):
     values = np.asarray(values).squeeze()
     if values.dtype == np.uint8:
         return values
-    values = np.nan_to_num(np.float32(values), posinf=0, neginf=0)
+    values = values.astype(np.float32)
     return np.interp(values, (values.min(), values.max()), (0, 255)).astype(np.uint8)
 
 
@@ -679,23 +667,14 @@ MOST_MARKS = 100  # marks to look at: the digits of a full sheet
 LEAST_SCORE = 2_000_000  # Blank sheets and desks stay below it, legible digits above.
 
 
-class Digit(NamedTuple):
-    """A digit in an image."""
-
-    picture: np.ndarray  # as MNIST's are: uint8 (28, 28), 0 (ground) to 255 (ink)
-    box: tuple  # left, top, width, height in to_grey's picture
-    row: int  # 0 is the top one
-    score: float  # how much it is like ink
-
-
 class Mark(NamedTuple):
     """A connected part of the ink."""
 
     number: int  # in the picture of the marks' numbers
-    left: int
-    top: int
-    right: int
-    bottom: int
+    x: float  # of its middle, in pixels
+    y: float
+    width: int
+    height: int
     clarity: float  # its contrast and sharpness
     score: float  # how much it is like ink
 
@@ -707,7 +686,8 @@ def find_digits(image):
         image: As for predict_digits.
 
     Returns:
-        A list of Digits in reading order, at least one.
+        A list of Readings that are not read yet, at least one, in rows from the top, each
+        from left to right.
 
     Raises:
         InputError: It is no image, or there is no digit in it.
@@ -725,30 +705,27 @@ def find_digits(image):
     else:
         chosen = [mark for mark in found if alike(mark, winner)]
         join_parts(numbers, [mark for mark in found if mark not in chosen], chosen)
-    result = []
-    for place, row in enumerate(in_rows(chosen)):
-        for mark in row:
+    readings = []
+    for row, row_of_marks in enumerate(in_rows(chosen), 1):
+        for place, mark in enumerate(row_of_marks, 1):
             mask = np.uint8(numbers == mark.number)
-            box = cv2.boundingRect(mask)
-            result.append(Digit(as_mnist(ink, mask), box, place, mark.score))
-    return result
+            picture, box = as_mnist(ink, mask), cv2.boundingRect(mask)
+            readings.append(Reading(picture, box, row, place, mark.score))
+    return readings
 
 
 def to_grey(image):
-    """Convert an image of as_image to grey, uint8 (h, w), keeping the contrast of its colours."""
-    colours, alpha = image.convert("RGB"), image.getchannel("A")
-    # What is transparent takes the colour of the ground: of all where most is opaque;
-    # elsewhere what is opaque is ink, and the ground as unlike it as can be.
-    ground = ImageStat.Stat(colours, alpha).median
-    if np.mean(alpha) < 128:
-        ground = [255 if value < 128 else 0 for value in ground]
-    colours = Image.composite(colours, Image.new("RGB", image.size, tuple(ground)), alpha)
-    # The principal axis of the colours, from dark to light, in weights that add up to 1.
-    pixels = np.asarray(colours)
-    _, axis = cv2.PCACompute(np.float32(pixels[::2, ::2].reshape(-1, 3)), None, maxComponents=1)
-    axis *= np.copysign(1, axis.sum()) / (np.abs(axis).sum() or 1)
-    lowest = 255 * np.minimum(axis, 0).sum()
-    return cv2.transform(pixels, np.append(axis, [[-lowest]], axis=1))
+    """Convert an image of as_image to grey, uint8 (h, w).
+
+    Of its red, green, blue and alpha it is the channel with the most uneven edges:
+    whatever colours ink and paper have, one of these shows them apart.
+    """
+    return max(cv2.split(np.asarray(image)), key=lambda channel: np.var(steepness(channel)))
+
+
+def steepness(grey):
+    """Return how far the brightness goes up or down around each pixel, uint8 (h, w)."""
+    return cv2.morphologyEx(grey, cv2.MORPH_GRADIENT, np.ones((5, 5)))
 
 
 def best_marks(grey):
@@ -757,7 +734,7 @@ def best_marks(grey):
     Returns that picture, uint8 (h, w), the number of the mark at each pixel, int (h, w), and a
     list of the Marks.
     """
-    edges = cv2.morphologyEx(grey, cv2.MORPH_GRADIENT, np.ones((5, 5)))
+    edges = steepness(grey)
     edges = cv2.subtract(edges, tenth(edges))  # Noise and grain are no edges.
     pictures = ((ink, *marks(ink > level, grey, edges)) for ink, level in pictures_of_ink(grey))
     return max(pictures, key=lambda picture: sum(mark.score for mark in picture[-1]))
@@ -772,8 +749,8 @@ def pictures_of_ink(grey):
     """
     side = max(grey.shape)
     if side <= SMALL:
-        ground = np.median([*grey[0], *grey[-1], *grey[:, 0], *grey[:, -1]])
-        ink = cv2.absdiff(grey, ground)
+        border = sorted([*grey[0], *grey[-1], *grey[:, 0], *grey[:, -1]])
+        ink = cv2.absdiff(grey, float(border[len(border) // 2]))
         yield ink, cv2.threshold(ink, 0, 1, cv2.THRESH_OTSU)[0]
         return
     brush = np.ones((side // 5 | 1, side // 5 | 1))  # wider than a stroke
@@ -810,11 +787,9 @@ def measured(number, numbers, box, grey, edges):
     mask = np.uint8(numbers[window] == number)
     around = cv2.dilate(mask, None, iterations=3) > mask
     outline = cv2.erode(mask, None) < mask
-    clarity = 0.0
-    if around.any():
-        darker = grey[window][around] - cv2.mean(grey[window], mask)[0]
-        contrast = max(tenth(darker), tenth(-darker), 0)
-        clarity = contrast * tenth(edges[window][outline])
+    darker = grey[window][around] - cv2.mean(grey[window], mask)[0]
+    contrast = max(tenth(darker), tenth(-darker), 0)
+    clarity = contrast * tenth(edges[window][outline])
     length = np.count_nonzero(outline)
     long = (SIDE * length / max(rows, columns)) ** 0.75
     thin = min(length**2 / area, 50)
@@ -822,7 +797,7 @@ def measured(number, numbers, box, grey, edges):
     upright = min(1, height / width)
     sides = [left == 0, top == 0, right == columns, bottom == rows].count(True)
     score = clarity * long * thin * free * upright * 0.3**sides
-    return Mark(number, left, top, right, bottom, clarity, score)
+    return Mark(number, left + width / 2, top + height / 2, width, height, clarity, score)
 
 
 def tenth(values):
@@ -834,37 +809,26 @@ def surrounds(mark, others):
     """Tell whether a mark is a frame, box or circle: there is one like a digit in it."""
     return any(
         other.score > LEAST_SCORE
-        and mark.left < other.left < other.right < mark.right
-        and mark.top < other.top < other.bottom < mark.bottom
+        and 2 * abs(mark.x - other.x) < mark.width - other.width
+        and 2 * abs(mark.y - other.y) < mark.height - other.height
         for other in others
     )
 
 
 def alike(mark, winner):
     """Tell whether a mark is a digit beside the winner: of about its height, and such ink."""
-    size = (mark.bottom - mark.top) / (winner.bottom - winner.top)
     similar = mark.clarity > 0.3 * winner.clarity and mark.score > 0.1 * winner.score
-    return similar and 0.5 < size < 2
+    return similar and 0.5 < mark.height / winner.height < 2
 
 
 def join_parts(numbers, parts, digits):
     """Give the smaller parts that are close to a digit, as the bar of a 5, its number."""
-    for part in parts:
-        digit = min(digits, key=lambda digit: distance(part, digit))
-        height = digit.bottom - digit.top
-        size = max(part.right - part.left, part.bottom - part.top)
-        if 0.2 < size / height < 0.8 and distance(part, digit) < 0.3 * height:
+    for part, digit in itertools.product(parts, digits):
+        across = abs(part.x - digit.x) - digit.width / 2
+        down = abs(part.y - digit.y) - digit.height / 2
+        size = max(part.width, part.height)
+        if max(across, down) < 0.3 * digit.height and size < 0.8 * digit.height:
             numbers[numbers == part.number] = digit.number
-
-
-def distance(one, other):
-    """Return the distance of two marks in x or in y, whichever is larger."""
-    return max(
-        one.left - other.right,
-        other.left - one.right,
-        one.top - other.bottom,
-        other.top - one.bottom,
-    )
 
 
 def in_rows(digits):
@@ -873,15 +837,14 @@ def in_rows(digits):
     A digit goes on with the row whose last digit has its middle at the height of it.
     """
     rows = []
-    for digit in sorted(digits, key=lambda digit: digit.left):
+    for digit in sorted(digits, key=lambda digit: digit.x):
         for row in rows:
-            last = row[-1]
-            if digit.top < (last.top + last.bottom) / 2 < digit.bottom:
+            if abs(digit.y - row[-1].y) < digit.height / 2:
                 row.append(digit)
                 break
         else:
             rows.append([digit])
-    return sorted(rows, key=lambda row: row[0].top)
+    return sorted(rows, key=lambda row: row[0].y)
 
 
 def as_mnist(ink, mask):

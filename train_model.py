@@ -46,6 +46,7 @@ try:
     import matplotlib.pyplot as plt
     import numpy as np
     import tensorflow as tf
+    from keras.layers import Conv2D, Dense, Dropout, Flatten, MaxPooling2D
 except ModuleNotFoundError as error:
     sys.exit(f"error: {error.name} is missing: pip install -r requirements.txt")
 except KeyboardInterrupt:
@@ -68,31 +69,36 @@ CLASSES = 10
 
 # ---------------------------------------------------------------- the network
 
-conv = partial(keras.layers.Conv2D, activation="relu")
-dense = partial(keras.layers.Dense, activation="relu")
-pool, dropout, flatten = keras.layers.MaxPooling2D, keras.layers.Dropout, keras.layers.Flatten
+conv = partial(Conv2D, activation="relu")
+dense = partial(Dense, activation="relu")
 
 # Each network is its list of hidden layers. The first is ours; the others were published.
 ARCHITECTURES = {
     "5x5": lambda: [
         conv(32, 5),
-        pool(),
+        MaxPooling2D(),
         conv(32, 5),
-        pool(),
-        flatten(),
+        MaxPooling2D(),
+        Flatten(),
         dense(128),
     ],
     "3x3-dropout": lambda: [
         conv(32, 3),
         conv(64, 3),
-        pool(),
-        dropout(0.25),
-        flatten(),
+        MaxPooling2D(),
+        Dropout(0.25),
+        Flatten(),
         dense(256),
-        dropout(0.5),
+        Dropout(0.5),
     ],
-    "3x3": lambda: [conv(64, 3), conv(32, 3), pool(), flatten()],
-    "3x3-pooled": lambda: [conv(32, 3), pool(), conv(64, 3), pool(), flatten()],
+    "3x3": lambda: [conv(64, 3), conv(32, 3), MaxPooling2D(), Flatten()],
+    "3x3-pooled": lambda: [
+        conv(32, 3),
+        MaxPooling2D(),
+        conv(64, 3),
+        MaxPooling2D(),
+        Flatten(),
+    ],
 }
 
 
@@ -110,7 +116,7 @@ def build_model(architecture="5x5", data="MNIST"):
     layers = [
         keras.Input((*IMAGE_SHAPE, 1)),
         *ARCHITECTURES[architecture](),
-        dense(CLASSES, activation="softmax", name="output"),
+        Dense(CLASSES, activation="softmax", name="output"),
     ]
     name = "trained_on_" + re.sub("[^A-Za-z0-9.-]+", "_", data)
     return keras.Sequential(layers, name=name)
@@ -176,17 +182,16 @@ def read_npz(path, subset):
             raise ValueError("its arrays are too large")
         with np.load(path) as arrays:
             images, labels = arrays[f"x_{subset}"], arrays[f"y_{subset}"]
-        given = (
-            f"x_{subset} is {images.dtype} {images.shape}, y_{subset} {labels.dtype} {labels.shape}"
-        )
-        largest = labels.reshape(len(images), -1).argmax(axis=1)
-        if np.array_equal(labels, np.eye(CLASSES)[largest]):  # one-hot labels
-            labels = largest
+        if labels.shape == (len(images), CLASSES) and (labels.sum(axis=1) == 1).all():  # one-hot
+            labels = labels.argmax(axis=1)
         labels = labels.reshape(len(images))
-        digits = np.issubdtype(images.dtype, np.integer) and np.isin(labels, range(CLASSES)).all()
-        if not digits or images.min() < 0 or images.max() > 255:
-            raise ValueError(given)
-        return images.reshape(len(labels), *IMAGE_SHAPE).astype(np.uint8), labels.astype(np.int64)
+        digits = images.reshape(len(labels), *IMAGE_SHAPE).astype(np.uint8)
+        whole = (
+            np.issubdtype(images.dtype, np.integer) and images.min() >= 0 and images.max() <= 255
+        )
+        if not whole or not np.isin(labels, range(CLASSES)).all():
+            raise ValueError(f"images {images.dtype} {images.shape}, labels {labels.dtype}")
+        return digits, labels.astype(np.int64)
     # A damaged or foreign file can raise nearly anything in zipfile and NumPy.
     except Exception as error:
         reason = getattr(error, "strerror", None) or error
@@ -280,7 +285,7 @@ def train(
         KeyboardInterrupt: Ctrl-C was pressed in the first epoch.
     """
     # In a short run more steps are worth more than large batches.
-    batch_size = min(batch_size or min(64 * epochs, 256), len(train_set[0]))
+    batch_size = batch_size or min(64 * epochs, 256)
     batches = training_batches(*train_set, batch_size, augment, seed)
     steps = math.ceil(len(train_set[0]) / batch_size)
     # The first stops nothing: it keeps the best epoch's weights.
@@ -556,23 +561,27 @@ def optimizer_name(text):
 
 
 def make_parser(description):
-    """Make an argparse parser with the options that both scripts have, and one-line errors."""
+    """Make an argparse parser with the options that both scripts have, and one-line errors.
+
+    Returns it, and its method to add an input of which only one may be given, as `--data` is.
+    """
     with_defaults = argparse.ArgumentDefaultsHelpFormatter
     parser = argparse.ArgumentParser(description=description, formatter_class=with_defaults)
     parser.error = lambda message: parser.exit(2, f"{parser.prog}: error: {message} (see --help)\n")
-    parser.add_argument(
+    add_input = parser.add_mutually_exclusive_group().add_argument
+    add_input(
         "--data",
         default="auto",
         help="mnist (downloaded once), drawn (digits that are drawn here), auto (mnist, or drawn"
         " where it cannot be had), or a mnist.npz that you have",
     )
     parser.add_argument("--plots", metavar="DIR", default="plots", help="folder for plots")
-    return parser
+    return parser, add_input
 
 
 def parse_arguments():
     """Parse the command line: what is typed wins over the recipe, the recipe over the defaults."""
-    parser = make_parser("Train a network to classify handwritten digits, and save it.")
+    parser, _ = make_parser("Train a network to classify handwritten digits, and save it.")
     parser.set_defaults(**train.__kwdefaults__, calibrated=True)
     add, count = parser.add_argument, number(int, 1, 10**6)
     add("--output", metavar="FILE", default=MODEL_FILE, help="the network's file, .keras or .h5")

@@ -208,7 +208,7 @@ def read(model, file):
 
 def main():
     """Print the share that is read right, for each kind."""
-    parser = train_model.make_parser("Read simulated photographs of the digits of a test set.")
+    parser, _ = train_model.make_parser("Read simulated photographs of the digits of a test set.")
     parser.add_argument("--model", metavar="FILE", default=train_model.MODEL_FILE)
     parser.add_argument("--count", metavar="N", type=int, default=20, help="pictures of each kind")
     arguments = parser.parse_args()

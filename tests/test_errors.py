@@ -97,7 +97,7 @@ def test_arrays_that_are_no_digits_are_refused_with_what_is_wanted(tmp_path, cha
         (TRAIN, "stray", "stray"),
         (PREDICT, "--csv=a.csv", "images"),
         (PREDICT, "--csv=a.PNG digit.png", "would replace an image"),
-        (PREDICT, "--data=a digit.png", "images"),
+        (PREDICT, "--data=a digit.png", "not allowed with"),
     ],
 )
 def test_bad_option_is_named_with_a_hint_at_the_help(folder, script, option, said):
