@@ -59,7 +59,7 @@ from matplotlib.widgets import Button
 from PIL import Image, ImageOps
 
 pi_heif.register_heif_opener()  # the photographs of iPhones
-Image.MAX_IMAGE_PIXELS = 250_000_000  # Phones take 200 million; Pillow refuses twice as many.
+Image.MAX_IMAGE_PIXELS = 250_000_000  # Phones take 200 million; Pillow warns of more.
 
 CERTAIN = 0.8  # A digit of less confidence is told to be uncertain.
 IMAGE_FILE = r".*\.(avif|bmp|gif|hei[cf]|jp2|jpe?g|p[bgp]m|png|tga|tiff?|webp)"
@@ -88,8 +88,8 @@ def load_model(path):
     try:
         model = keras.saving.load_model(path, compile=False)
         (probabilities,) = predict(model, np.zeros((1, *IMAGE_SHAPE), np.uint8))
-        shares = probabilities.min() >= 0 and np.isclose(probabilities.sum(), 1, atol=1e-3)
-        if probabilities.shape != (CLASSES,) or not shares:
+        are_shares = probabilities.min() >= 0 and np.isclose(probabilities.sum(), 1, atol=1e-3)
+        if probabilities.shape != (CLASSES,) or not are_shares:
             raise ValueError("its outputs are no ten probabilities")
     # A damaged or foreign file can raise nearly anything in Keras and h5py.
     except Exception as error:
@@ -146,6 +146,7 @@ class Reading(NamedTuple):
         return self.probabilities.max()
 
 
+# What is read in an image without a digit.
 NOTHING = Reading(np.zeros(IMAGE_SHAPE, np.uint8), (0, 0, 0, 0), 1, 1, 0.0)
 
 
@@ -199,10 +200,10 @@ def describe(readings):
 
 def doubts(readings):
     """Say which digits of one image are uncertain, and what else they may be."""
-    for place, reading in enumerate(readings, 1):
+    for position, reading in enumerate(readings, 1):
         if reading.confidence < CERTAIN:
             second = reading.probabilities.argsort()[-2]
-            which = f"digit {place} " if len(readings) > 1 else ""
+            which = f"digit {position} " if len(readings) > 1 else ""
             yield f"{which}perhaps {second} ({reading.probabilities[second]:.1%})"
 
 
@@ -221,8 +222,8 @@ def calibration_error(labels, probabilities):
         A float from 0 to 1.
     """
     confidences = probabilities.max(axis=1)
-    excess = confidences - (probabilities.argmax(axis=1) == labels)
-    sums, _ = np.histogram(confidences, 10, (0, 1), weights=excess)
+    right = np.float32(probabilities.argmax(axis=1) == labels)
+    sums, _ = np.histogram(confidences, 10, (0, 1), weights=confidences - right)
     return abs(sums).sum() / len(labels)
 
 
@@ -268,23 +269,26 @@ def report_scores(model, data, labels, probabilities, pictures, plots, prefix=""
     read = probabilities.any(axis=1)
     predicted = np.where(read, probabilities.argmax(axis=1), CLASSES)
     wrong = predicted != labels
+    mistakes = np.count_nonzero(wrong)
     confusion = tf.math.confusion_matrix(labels, predicted, CLASSES + 1).numpy()[:CLASSES]
     print_result("network", model.name)
     print_result("data", data)
-    print_result("accuracy", f"{np.mean(~wrong):.2%} of {len(labels):,} images")
+    print_result("accuracy", f"{1 - mistakes / len(labels):.2%} of {len(labels):,} images")
     if read.any():
         losses = keras.losses.sparse_categorical_crossentropy(labels[read], probabilities[read])
         error = calibration_error(labels[read], probabilities[read])
         print_result("loss", f"{np.mean(losses):.4f}")
         print_result("calibration error", f"{error:.2%}")
-    print_result("misclassified", f"{wrong.sum():,}")
+    print_result("misclassified", f"{mistakes:,}")
     if not read.all():
-        print_result("unread", f"{sum(~read):,} not read as one digit, counted as wrong")
+        print_result(
+            "unread", f"{np.count_nonzero(~read):,} not read as one digit, counted as wrong"
+        )
     print(f"\n{classification_report(confusion)}\n")
     confusion = confusion[:, :CLASSES]
     print(f"confusion matrix, a row a true digit, a column a predicted one\n{confusion}\n")
-    title = f"{data}: {wrong.sum():,} of {len(labels):,} misclassified"
-    wrong &= read
+    title = f"{data}: {mistakes:,} of {len(labels):,} misclassified"
+    wrong &= read  # What was not read has no picture to show.
     figure = plot_mistakes(pictures[wrong], labels[wrong], probabilities[wrong], title)
     save_plot(figure, Path(plots, f"{prefix}misclassified.png"), "Misclassified digits")
     figure = plot_confusion(confusion, title)
@@ -375,13 +379,15 @@ def plot_confusion(confusion, title):
 
 def parse_arguments():
     """Parse the command line of predict_model.py."""
-    parser, add_input = make_parser(
+    parser, inputs = make_parser(
         "Score a trained network on MNIST's test set, or read images of digits."
     )
-    add_input(
+    inputs.add_argument(
         "images", metavar="IMAGE", nargs="*", default=[], help="image files or folders to read"
     )
-    add_input("--draw", action="store_true", help="open a window to draw digits in, and read them")
+    inputs.add_argument(
+        "--draw", action="store_true", help="open a window to draw digits in, and read them"
+    )
     add = parser.add_argument
     add("--model", metavar="FILE", default=MODEL_FILE, help="the network of train_model.py")
     add("--csv", metavar="FILE", help="a row for each digit that was read; - is standard output")
@@ -408,8 +414,8 @@ def read_own_digits(model, arguments):
     results = []
     with open_table(arguments.csv) as table:
         writer = csv.writer(table)
-        probabilities = [f"p{digit}" for digit in range(CLASSES)]
-        writer.writerow(["path", "row", "place", "digit", "confidence", *probabilities])
+        columns = [f"p{digit}" for digit in range(CLASSES)]
+        writer.writerow(["path", "row", "place", "digit", "confidence", *columns])
         for path, readings in read_images(model, arguments.images):
             results.append((path, readings))
             if readings:
@@ -514,7 +520,7 @@ def draw_window(model):
         artist.set_animated(True)
 
     def keep_background(event):
-        """Keep the window without what changes, which a draw event has left out."""
+        """Keep the window as drawn, without what changes, which Matplotlib has left out."""
         figure.background = canvas.copy_from_bbox(figure.bbox)
         show()
 
@@ -527,13 +533,13 @@ def draw_window(model):
 
     def read():
         """Read the sheet, and show its digits, the last of them in the middle and in the bars."""
-        number, last = "", NOTHING
+        text, last = "", NOTHING
         with contextlib.suppress(InputError):  # An empty sheet shows none.
             readings = predict_digits(model, sheet)
-            number, last = " ".join(describe(readings)), readings[-1]
+            text, last = " ".join(describe(readings)), readings[-1]
         drawn.set_data(sheet)
         seen.set_data(last.picture)
-        heading.set_text(number)
+        heading.set_text(text)
         for bar, probability in zip(bars, last.probabilities, strict=True):
             bar.set_width(probability)
             bar.set_color("tab:orange" if probability == last.confidence else "tab:blue")
@@ -578,7 +584,7 @@ def draw_window(model):
     canvas.mpl_connect("motion_notify_event", move)
     canvas.mpl_connect("button_release_event", lambda event: stroke.clear())
     canvas.mpl_connect("key_press_event", key)
-    figure.buttons = []  # Only what is kept gets its clicks.
+    figure.buttons = []  # Matplotlib keeps none, and one that nobody keeps does nothing.
     for place, (label, action) in enumerate([("Clear", clear), ("Save", save)]):
         button = Button(figure.add_axes((0.13 + 0.12 * place, 0.02, 0.1, 0.08)), label)
         button.on_clicked(action)
@@ -670,7 +676,7 @@ LEAST_SCORE = 2_000_000  # Blank sheets and desks stay below it, legible digits 
 class Mark(NamedTuple):
     """A connected part of the ink."""
 
-    number: int  # in the picture of the marks' numbers
+    number: int
     x: float  # of its middle, in pixels
     y: float
     width: int
@@ -694,21 +700,21 @@ def find_digits(image):
     """
     grey = to_grey(as_image(image))
     grey = cv2.normalize(grey, None, 255, 0, cv2.NORM_INF)  # so dim light costs nothing
-    ink, numbers, found = best_marks(grey)
+    ink, mark_at, found = best_marks(grey)
     found = [mark for mark in found if not surrounds(mark, found)]
     winner = max(found, key=lambda mark: mark.score, default=None)
     if winner is None or winner.score < LEAST_SCORE:
         raise InputError("no digit found")
     if max(grey.shape) <= SMALL:
         chosen = [winner]
-        numbers[numbers > 0] = winner.number
+        mark_at[mark_at > 0] = winner.number
     else:
         chosen = [mark for mark in found if alike(mark, winner)]
-        join_parts(numbers, [mark for mark in found if mark not in chosen], chosen)
+        join_parts(mark_at, [mark for mark in found if mark not in chosen], chosen)
     readings = []
     for row, row_of_marks in enumerate(in_rows(chosen), 1):
         for place, mark in enumerate(row_of_marks, 1):
-            mask = np.uint8(numbers == mark.number)
+            mask = np.uint8(mark_at == mark.number)
             picture, box = as_mnist(ink, mask), cv2.boundingRect(mask)
             readings.append(Reading(picture, box, row, place, mark.score))
     return readings
@@ -745,12 +751,14 @@ def pictures_of_ink(grey):
 
     Ink is darker or brighter than all around it, which a black-hat or a top-hat
     brings out (Meyer, "Contrast feature extraction", 1979; Serra, "Image analysis
-    and mathematical morphology", 1982), here relative to the light.
+    and mathematical morphology", 1982), here relative to the light. In a small
+    image it is what differs from the ground, the middle brightness of the border.
     """
     side = max(grey.shape)
     if side <= SMALL:
         border = sorted([*grey[0], *grey[-1], *grey[:, 0], *grey[:, -1]])
-        ink = cv2.absdiff(grey, float(border[len(border) // 2]))
+        ground = border[len(border) // 2]
+        ink = cv2.absdiff(grey, float(ground))
         yield ink, cv2.threshold(ink, 0, 1, cv2.THRESH_OTSU)[0]
         return
     brush = np.ones((side // 5 | 1, side // 5 | 1))  # wider than a stroke
@@ -767,12 +775,12 @@ def marks(ink, grey, edges):
 
     Returns the number of the part at each pixel, int (h, w), and a list of the largest Marks.
     """
-    _, numbers, boxes, _ = cv2.connectedComponentsWithStats(np.uint8(ink))
+    _, mark_at, boxes, _ = cv2.connectedComponentsWithStats(np.uint8(ink))
     largest = 1 + np.argsort(-boxes[1:, cv2.CC_STAT_AREA])[:MOST_MARKS]
-    return numbers, [measured(number, numbers, boxes[number], grey, edges) for number in largest]
+    return mark_at, [measured(number, mark_at, boxes[number], grey, edges) for number in largest]
 
 
-def measured(number, numbers, box, grey, edges):
+def measured(number, mark_at, box, grey, edges):
     """Measure how clear a mark is, and how much it is like ink; returns the Mark.
 
     Ink is darker, or lighter, than all around it and sharp along all its outline,
@@ -784,7 +792,7 @@ def measured(number, numbers, box, grey, edges):
     right, bottom = left + width, top + height
     rows, columns = grey.shape
     window = np.s_[max(top - 3, 0) : bottom + 3, max(left - 3, 0) : right + 3]
-    mask = np.uint8(numbers[window] == number)
+    mask = np.uint8(mark_at[window] == number)
     around = cv2.dilate(mask, None, iterations=3) > mask
     outline = cv2.erode(mask, None) < mask
     darker = grey[window][around] - cv2.mean(grey[window], mask)[0]
@@ -821,20 +829,20 @@ def alike(mark, winner):
     return similar and 0.5 < mark.height / winner.height < 2
 
 
-def join_parts(numbers, parts, digits):
-    """Give the smaller parts that are close to a digit, as the bar of a 5, its number."""
+def join_parts(mark_at, parts, digits):
+    """Give the smaller marks that are close to a digit, as the bar of a 5, its number."""
     for part, digit in itertools.product(parts, digits):
         across = abs(part.x - digit.x) - digit.width / 2
         down = abs(part.y - digit.y) - digit.height / 2
-        size = max(part.width, part.height)
-        if max(across, down) < 0.3 * digit.height and size < 0.8 * digit.height:
-            numbers[numbers == part.number] = digit.number
+        size = max(part.width, part.height) / digit.height
+        if max(across, down) < 0.3 * digit.height and 0.2 < size < 0.8:
+            mark_at[mark_at == part.number] = digit.number
 
 
 def in_rows(digits):
     """Sort digits into rows, from the top, each from left to right.
 
-    A digit goes on with the row whose last digit has its middle at the height of it.
+    A digit continues a row whose last digit has its middle within the height of it.
     """
     rows = []
     for digit in sorted(digits, key=lambda digit: digit.x):

@@ -25,7 +25,7 @@ import zipfile
 from functools import partial
 from pathlib import Path
 
-# A closed stream is None. On its number goes the null device, or the next file opened would.
+# A closed stream is None. The null device takes its number, or the next file opened would.
 for stream in ("stdin", "stdout", "stderr"):
     if getattr(sys, stream) is None:
         setattr(sys, stream, os.fdopen(os.open(os.devnull, os.O_RDWR), "r+"))
@@ -33,12 +33,12 @@ for stream in ("stdin", "stdout", "stderr"):
 INTERRUPTED = 130  # exit status, by custom 128 plus the number of the signal
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
-# Matplotlib does not start with a backend that it does not have, as one that a notebook hands
-# on to its scripts: it is taken out, and tried afterwards. A notebook itself keeps its own.
+# Matplotlib does not start with a backend that is missing, as one that a notebook hands on to
+# the scripts it starts, so it is tried after the start. A notebook itself keeps its own.
 plot_backend = None if "matplotlib" in sys.modules else os.environ.pop("MPLBACKEND", None)
 # TensorFlow writes to the terminal while it starts, and no setting stops it all.
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-terminal = os.dup(2)
+standard_error = os.dup(2)
 os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 try:
     import cv2
@@ -52,7 +52,7 @@ except ModuleNotFoundError as error:
 except KeyboardInterrupt:
     sys.exit(INTERRUPTED)
 finally:
-    os.dup2(terminal, 2)
+    os.dup2(standard_error, 2)
 if plot_backend:
     os.environ["MPLBACKEND"] = plot_backend
     with contextlib.suppress(ImportError, ValueError):
@@ -72,7 +72,7 @@ CLASSES = 10
 conv = partial(Conv2D, activation="relu")
 dense = partial(Dense, activation="relu")
 
-# Each network is its list of hidden layers. The first is ours; the others were published.
+# Each network is its list of hidden layers. All were published; the first is the default.
 ARCHITECTURES = {
     "5x5": lambda: [
         conv(32, 5),
@@ -258,7 +258,7 @@ def train(
 ):
     """Train a network in place, and leave it as it was after its best epoch.
 
-    The keyword arguments are options of the command line, with these defaults.
+    The defaults of the keyword arguments are our recipe; the command line sets most of them.
 
     Args:
         model: The network, from build_model.
@@ -299,7 +299,6 @@ def train(
         make_optimizer(optimizer, learning_rate, one_cycle_steps),
         keras.losses.CategoricalCrossentropy(label_smoothing=label_smoothing),
         metrics=["accuracy"],
-        steps_per_execution=min(20, steps),
         jit_compile=False,  # XLA makes this network two to three times slower on processors.
     )
     interrupted = False
@@ -316,7 +315,7 @@ def train(
                     keras.utils.to_categorical(validation_set[1], CLASSES),
                 ),
                 validation_batch_size=500,
-                shuffle=False,  # The batches are.
+                shuffle=False,  # The batches are shuffled already.
             )
     except KeyboardInterrupt:
         if best.best_weights is None:
@@ -409,13 +408,14 @@ def make_optimizer(name, learning_rate=None, one_cycle_steps=None):
         The keras.optimizers.Optimizer.
     """
     optimizer = keras.optimizers.get(name)
-    if not one_cycle_steps:
-        optimizer.learning_rate = learning_rate or optimizer.learning_rate
+    if one_cycle_steps is None:
+        if learning_rate:
+            optimizer.learning_rate = learning_rate
         return optimizer
     highest = learning_rate or 10 * float(optimizer.learning_rate)
     if isinstance(optimizer, keras.optimizers.Muon):
         optimizer = keras.optimizers.Muon(
-            adam_beta_2=0.99,  # A run is short for Keras's memory of a thousand gradients.
+            adam_beta_2=0.99,  # Keras's 0.999 averages a thousand gradients, as many as a run has.
             weight_decay=0.4,  # chosen on the validation images
             adam_weight_decay=0.4,
             ns_steps=3,
@@ -563,20 +563,20 @@ def optimizer_name(text):
 def make_parser(description):
     """Make an argparse parser with the options that both scripts have, and one-line errors.
 
-    Returns it, and its method to add an input of which only one may be given, as `--data` is.
+    Returns it, and its group of inputs, of which a user may give one; `--data` is in it.
     """
     with_defaults = argparse.ArgumentDefaultsHelpFormatter
     parser = argparse.ArgumentParser(description=description, formatter_class=with_defaults)
     parser.error = lambda message: parser.exit(2, f"{parser.prog}: error: {message} (see --help)\n")
-    add_input = parser.add_mutually_exclusive_group().add_argument
-    add_input(
+    inputs = parser.add_mutually_exclusive_group()
+    inputs.add_argument(
         "--data",
         default="auto",
         help="mnist (downloaded once), drawn (digits that are drawn here), auto (mnist, or drawn"
         " where it cannot be had), or a mnist.npz that you have",
     )
     parser.add_argument("--plots", metavar="DIR", default="plots", help="folder for plots")
-    return parser, add_input
+    return parser, inputs
 
 
 def parse_arguments():
@@ -599,7 +599,7 @@ def parse_arguments():
     add(
         "--learning-rate",
         type=number(float, 1e-12, 1e12),
-        help="highest rate; None: ten times the optimizer's own, 0.01 for muon",
+        help="highest rate; None: the optimizer's own, in our recipe ten times as much",
     )
     add(
         "--augment",
@@ -624,7 +624,7 @@ def parse_arguments():
 
 
 def print_statistics(model, trained_on, history, train_set, validation_set, seconds):
-    """Print what the training came to."""
+    """Print what became of the training; save_model has compiled the network for it."""
     print("Training statistics")
     print_result("trained on", trained_on)
     print_result("epochs", len(history["val_loss"]))
@@ -678,7 +678,7 @@ class InputError(Exception):
 
 
 def check_writable(*paths):
-    """Raise InputError if one of these files cannot be written after long work."""
+    """Raise InputError now if one of these files could not be written later, after long work."""
     for path in paths:
         folder = next(folder for folder in Path(os.path.realpath(path)).parents if folder.exists())
         try:
@@ -703,6 +703,7 @@ def save_model(model, path):
     """
     # Plain SGD has no state of its own, so the file holds the network alone.
     model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    # Keras asks each layer for its settings; an older one may not know those that are None.
     for layer in model.layers:
         layer.get_config = partial(without_unset, layer.get_config())
     path = Path(os.path.realpath(path))
@@ -716,7 +717,7 @@ def save_model(model, path):
 
 
 def without_unset(config):
-    """Leave out the settings that are None, which an older Keras may not know."""
+    """Return settings without those that are None, in nested ones as well."""
     return {
         name: without_unset(value) if isinstance(value, dict) else value
         for name, value in config.items()
@@ -736,7 +737,7 @@ def print_message(kind, message):
 
 
 def run_as_script(main):
-    """Run a script's main: what a user can put right or wants ends it with one line."""
+    """Run a script's main; an error that a user can put right, and Ctrl-C, end it in one line."""
     with contextlib.suppress(AttributeError):  # A notebook's stream prints any name.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -801,7 +802,7 @@ DRAWN_SHARE = 1 / 8
 def with_drawn(train_set, seed):
     """Add drawn digits to a training set; returns the new set, and how many they are."""
     count = round(DRAWN_SHARE * len(train_set[0]))
-    drawn = draw_digits(count, (2, seed))
+    drawn = draw_digits(count, (2, seed))  # others than load_digits draws
     return [np.concatenate(both) for both in zip(train_set, drawn, strict=True)], count
 
 
@@ -822,30 +823,34 @@ def draw_digits(count, seed):
         for label in labels:
             images.append(draw_strokes(rng.choice(HANDWRITING[label]), rng))
             bar.add(1)
-    return np.array(images), labels
+    return np.array(images, np.uint8).reshape(count, *IMAGE_SHAPE), labels
 
 
-# How much hands differ: standard deviations of the size (of its logarithm), of each point and of
-# each stroke (in heights and widths), and of the slant; the thinnest and the thickest pen; and
-# the pixels of the longer side, from the coarsest image to a fine one, which make it soft.
-SIZES, POINTS, STROKES, SLANTS = 0.2, 0.1, 0.05, 0.3
-PENS, SHARPNESS = (0.06, 0.36), (8, 40)
+# How much hands differ: standard deviations, and ranges.
+SIZE_SPREAD = 0.2  # of the logarithms of width and height
+POINT_SPREAD = 0.1  # of each point, in widths and heights
+STROKE_SPREAD = 0.05  # of each stroke, in widths and heights
+SLANT_SPREAD = 0.3  # to the right, for a height of 1
+PENS = 0.06, 0.36  # the thinnest and the thickest, in widths or heights, whichever is less
+SHARPNESS = 8, 40  # pixels of the longer side of an image; enlarged from fewer it is softer
+CANVAS = 224  # pixels of a side
 
 
 def draw_strokes(way, rng):
     """Draw a way of HANDWRITING in a random hand; returns uint8 (28, 28)."""
-    size = rng.lognormal(0, SIZES, 2) * (48, 64)  # width and height
-    slant = rng.normal(0.15, SLANTS)
+    size = rng.lognormal(0, SIZE_SPREAD, 2) * (48, 64)  # width and height, in pixels
+    slant = rng.normal(0.15, SLANT_SPREAD)
     lines = []
     for stroke in way.split("/"):
         points = np.array(re.findall("[-0-9]+", stroke), float).reshape(-1, 2) / 100 - 0.5
-        points += rng.normal(0, POINTS, points.shape) + rng.normal(0, STROKES, 2)
-        points = 112 + points * size @ [[1, 0], [-slant, 1]]
-        # Cut corners are round (Chaikin, "An algorithm for high-speed curve generation", 1974).
+        points += rng.normal(0, POINT_SPREAD, points.shape) + rng.normal(0, STROKE_SPREAD, 2)
+        points = CANVAS / 2 + (points * size) @ [[1, 0], [-slant, 1]]
+        # To cut the corners makes them round (Chaikin, "An algorithm for high-speed curve
+        # generation", 1974).
         start, end = points[:-1], points[1:]
         points = np.hstack([0.75 * start + 0.25 * end, 0.25 * start + 0.75 * end])
         lines.append(np.int32(points.reshape(-1, 2)))
-    canvas = np.zeros((224, 224), np.uint8)
+    canvas = np.zeros((CANVAS, CANVAS), np.uint8)
     pen = round(rng.uniform(*PENS) * min(size))
     ink = cut(cv2.polylines(canvas, lines, False, 255, pen, cv2.LINE_AA))
     return centred(resized(ink, rng.uniform(*SHARPNESS) / max(ink.shape)))

@@ -6,7 +6,6 @@ from conftest import PREDICT, run_main
 from matplotlib.backend_bases import KeyEvent, MouseEvent
 from PIL import Image
 
-import train_model
 from predict_model import draw_window
 from train_model import plt
 
@@ -14,20 +13,10 @@ SEVEN = [(60, 60), (140, 60), (100, 220)]
 ONE = [(250, 50), (240, 220)]
 
 
-@pytest.fixture(scope="module")
-def model():
-    """A network that was trained for a few seconds on drawn digits."""
-    images, labels = train_model.draw_digits(8000, 3)
-    sets = train_model.split(images, labels, 0.1)
-    model = train_model.build_model()
-    train_model.train(model, *sets, epochs=2)
-    return model
-
-
 @pytest.fixture
-def window(model, monkeypatch, tmp_path):
+def window(network, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    figure = draw_window(model)
+    figure = draw_window(network)
     figure.canvas.draw()
     yield figure
     plt.close(figure)
