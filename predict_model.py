@@ -669,6 +669,7 @@ def as_bytes(values):
 SIDE = 480  # pixels of an image's longer side; finer detail than this is noise
 SMALL = 60  # pixels of an image's longer side that have room for one digit, and no surroundings
 LEVELS = 20, 50, 90, 140  # of ink, from 0 to 255: from a hard pencil to a marker
+LEAST_LIGHT = 30  # of 255, that ink is compared to; on black each grain would be ink
 MOST_MARKS = 100  # marks to look at: the digits of a full sheet
 LEAST_SCORE = 2_000_000  # Blank sheets and desks stay below it, legible digits above.
 
@@ -762,7 +763,7 @@ def pictures_of_ink(grey):
         yield ink, cv2.threshold(ink, 0, 1, cv2.THRESH_OTSU)[0]
         return
     brush = np.ones((side // 5 | 1, side // 5 | 1))  # wider than a stroke
-    light = cv2.morphologyEx(grey, cv2.MORPH_CLOSE, brush)
+    light = np.maximum(cv2.morphologyEx(grey, cv2.MORPH_CLOSE, brush), np.uint8(LEAST_LIGHT))
     for hat in (cv2.MORPH_BLACKHAT, cv2.MORPH_TOPHAT):
         ink = cv2.morphologyEx(grey, hat, brush)
         ink = cv2.divide(ink, light, scale=255)

@@ -35,6 +35,14 @@ def likeness(image, picture):
     return np.corrcoef(digit.picture.ravel(), picture.ravel())[0, 1]
 
 
+def compressed(image, grain):
+    """Return the JPEG image that a camera with so much grain makes of an image."""
+    noisy = image + np.random.default_rng(1).normal(0, grain, image.size)
+    file = io.BytesIO()
+    Image.fromarray(np.uint8(np.clip(noisy, 0, 255))).save(file, "JPEG", quality=60)
+    return Image.open(file)
+
+
 PLAIN, WHITE = draw(FOUR, 100), draw([], 100)
 LIGHT, BLACK = ImageChops.invert(PLAIN), ImageChops.invert(WHITE)
 DIGIT = find_digits(PLAIN)[0].picture
@@ -56,6 +64,7 @@ FOURS = {
     "in a corner of a photo": draw(FOUR, 150, place=(1300, 1000), canvas=(1600, 1200)),
     "one pixel wide in 2,000": draw(FOUR, 1900, width=1, canvas=(2000, 2000)),
     "thick stroke": draw(FOUR, width=30),
+    "light on black, compressed": compressed(draw(FOUR, ink=220, ground=0), grain=2),
     "noise": Image.fromarray(np.uint8(np.clip(PLAIN + NOISE, 0, 255))).resize((200, 200)),
 }
 

@@ -122,6 +122,11 @@ def test_drawn_digits_come_in_all_ways_of_writing_with_their_labels(monkeypatch)
     assert set(zip(drawn, labels.tolist(), strict=True)) == expected
 
 
+def test_no_drawn_digits_can_be_joined_to_others():
+    images, labels = draw_digits(0, 0)
+    assert images.shape == (0, 28, 28) and labels.shape == (0,)
+
+
 def test_drawn_digits_depend_on_the_seed_alone():
     (first, labels), (again, same), (other, _) = map(draw_digits, (20, 20, 20), (5, 5, 6))
     assert np.array_equal(first, again) and np.array_equal(labels, same)
@@ -172,6 +177,12 @@ def test_without_one_cycle_the_optimizer_is_plain_keras(name):
     ours, plain = train_model.make_optimizer(name), keras.optimizers.get(name)
     assert ours.get_config() == plain.get_config() | {"name": ours.name}
     assert float(train_model.make_optimizer(name, 0.3).learning_rate) == pytest.approx(0.3)
+
+
+def test_epoch_takes_each_image_once():
+    model, digits = train_model.build_model(), draw_digits(50, 3)
+    train_model.train(model, digits, digits, epochs=2, batch_size=8, optimizer="sgd")
+    assert int(model.optimizer.iterations) == 2 * 7
 
 
 SEVEN, ONE = [0.001] * 7 + [0.991, 0.001, 0.001], [0.001, 0.991] + [0.001] * 8
