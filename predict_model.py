@@ -826,7 +826,7 @@ def surrounds(mark, others):
 
 def alike(mark, winner):
     """Tell whether a mark is a digit beside the winner: of about its height, and such ink."""
-    similar = mark.clarity > 0.3 * winner.clarity and mark.score > 0.1 * winner.score
+    similar = mark.clarity > 0.25 * winner.clarity and mark.score > 0.1 * winner.score
     return similar and 0.5 < mark.height / winner.height < 2
 
 
