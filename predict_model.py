@@ -62,7 +62,7 @@ pi_heif.register_heif_opener()  # the photographs of iPhones
 Image.MAX_IMAGE_PIXELS = 250_000_000  # Phones take 200 million; Pillow warns of more.
 
 CERTAIN = 0.8  # A digit of less confidence is told to be uncertain.
-IMAGE_FILE = r".*\.(avif|bmp|gif|hei[cf]|jp2|jpe?g|p[bgp]m|png|tga|tiff?|webp)"
+IMAGE_FILE = r"(?i).*\.(avif|bmp|gif|hei[cf]|jp2|jpe?g|p[bgp]m|png|tga|tiff?|webp)"
 # The plots of both scripts are no images to read, where they lie among them.
 OWN_PLOT = r"training_curves\.png|own_digits\.png|(own_)?(misclassified|confusion_matrix)\.png"
 
@@ -87,9 +87,8 @@ def load_model(path):
         raise InputError(f"{path}: there is no such file; train_model.py makes it")
     try:
         model = keras.saving.load_model(path, compile=False)
-        (probabilities,) = predict(model, np.zeros((1, *IMAGE_SHAPE), np.uint8))
-        are_shares = probabilities.min() >= 0 and np.isclose(probabilities.sum(), 1, atol=1e-3)
-        if probabilities.shape != (CLASSES,) or not are_shares:
+        (probabilities,) = predict(model, NOTHING.picture[np.newaxis])
+        if probabilities.shape != (CLASSES,) or not np.isclose(probabilities.sum(), 1, atol=1e-3):
             raise ValueError("its outputs are no ten probabilities")
     # A damaged or foreign file can raise nearly anything in Keras and h5py.
     except Exception as error:
@@ -147,7 +146,7 @@ class Reading(NamedTuple):
 
 
 # What is read in an image without a digit.
-NOTHING = Reading(np.zeros(IMAGE_SHAPE, np.uint8), (0, 0, 0, 0), 1, 1, 0.0)
+NOTHING = Reading(np.zeros(IMAGE_SHAPE, np.uint8), None, 1, 1, 0.0)
 
 
 def predict_digit(model, image):
@@ -227,31 +226,27 @@ def calibration_error(labels, probabilities):
     return abs(sums).sum() / len(labels)
 
 
-def classification_report(confusion):
-    """Format precision, recall, F1 score and support of each digit, and their averages.
+def print_classification_report(confusion, labels):
+    """Print precision, recall, F1 score and support of each digit, and their averages.
 
     Where a digit was never predicted its precision counts as 0. Digits that
     neither occur nor were predicted have no row and no part in the averages.
 
     Args:
-        confusion: The confusion matrix, int (10, 11): a row a true digit, a column a
-            predicted one; the last column is of images that were not read.
-
-    Returns:
-        A table, a str of several lines.
+        confusion: The confusion matrix of what was read, int (10, 10): a row a true
+            digit, a column a predicted one.
+        labels: The true digits, also of what was not read, int (n,).
     """
-    right, predicted = np.diag(confusion), confusion.sum(axis=0)[:CLASSES]
-    support = confusion.sum(axis=1)
-    counts = np.stack([predicted, support, (predicted + support) / 2], axis=1)
-    scores = right[:, np.newaxis] / np.maximum(counts, 1)  # precision, recall, F1 score
+    predicted, support = confusion.sum(axis=0), np.bincount(labels, minlength=CLASSES)
+    counts = np.maximum([predicted, support, (predicted + support) / 2], 1)
+    scores = (np.diag(confusion) / counts).T  # precision, recall, F1 score
     occurring = np.flatnonzero(support + predicted)
     row = "{:>12}  {:>9.4f}  {:>9.4f}  {:>9.4f}  {:>9}".format
-    lines = ["              precision     recall   f1-score    support"]
+    print("\n              precision     recall   f1-score    support")
     for digit in occurring:
-        lines.append(row(digit, *scores[digit], support[digit]))
-    lines.append(row("macro avg", *scores[occurring].mean(axis=0), support.sum()))
-    lines.append(row("weighted avg", *support @ scores / support.sum(), support.sum()))
-    return "\n".join(lines)
+        print(row(digit, *scores[digit], support[digit]))
+    print(row("macro avg", *scores[occurring].mean(axis=0), len(labels)))
+    print(row("weighted avg", *support @ scores / len(labels), len(labels)))
 
 
 def report_scores(model, data, labels, probabilities, pictures, plots, prefix=""):
@@ -267,10 +262,10 @@ def report_scores(model, data, labels, probabilities, pictures, plots, prefix=""
         prefix: What the names of the plots begin with.
     """
     read = probabilities.any(axis=1)
-    predicted = np.where(read, probabilities.argmax(axis=1), CLASSES)
-    wrong = predicted != labels
+    predicted = probabilities.argmax(axis=1)
+    wrong = (predicted != labels) | ~read
     mistakes = np.count_nonzero(wrong)
-    confusion = tf.math.confusion_matrix(labels, predicted, CLASSES + 1).numpy()[:CLASSES]
+    confusion = tf.math.confusion_matrix(labels[read], predicted[read], CLASSES).numpy()
     print_result("network", model.name)
     print_result("data", data)
     print_result("accuracy", f"{1 - mistakes / len(labels):.2%} of {len(labels):,} images")
@@ -284,9 +279,8 @@ def report_scores(model, data, labels, probabilities, pictures, plots, prefix=""
         print_result(
             "unread", f"{np.count_nonzero(~read):,} not read as one digit, counted as wrong"
         )
-    print(f"\n{classification_report(confusion)}\n")
-    confusion = confusion[:, :CLASSES]
-    print(f"confusion matrix, a row a true digit, a column a predicted one\n{confusion}\n")
+    print_classification_report(confusion, labels)
+    print(f"\nconfusion matrix, a row a true digit, a column a predicted one\n{confusion}\n")
     title = f"{data}: {mistakes:,} of {len(labels):,} misclassified"
     wrong &= read  # What was not read has no picture to show.
     figure = plot_mistakes(pictures[wrong], labels[wrong], probabilities[wrong], title)
@@ -303,11 +297,10 @@ def plot_mistakes(pictures, labels, probabilities, title):
     confidences = probabilities.max(axis=1)
     shown = np.argsort(-confidences, kind="stable")[:60]
     title = f"{title}; shown: the {len(shown)} most confident mistakes"
-    figure, axes = new_grid(len(shown), 10, title)
-    for axis, index in zip(axes, shown, strict=False):
-        predicted = probabilities[index].argmax()
-        text = f"true {labels[index]}\nread {predicted} ({confidences[index]:.1%})"
-        show_picture(axis, pictures[index], text)
+    figure = new_grid(len(shown), 10, title)
+    for axis, index in zip(figure.axes, shown, strict=False):
+        read = f"read {probabilities[index].argmax()} ({confidences[index]:.1%})"
+        show_picture(axis, pictures[index], f"true {labels[index]}\n{read}")
     return figure
 
 
@@ -319,8 +312,9 @@ def plot_readings(images, total):
     """
     pairs_a_row = math.ceil(math.sqrt(len(images)))
     title = f"{len(images)} of {total:,} images, as given and as the network saw them"
-    figure, axes = new_grid(2 * len(images), 2 * pairs_a_row, title)
-    for (path, readings), given, seen in zip(images, axes[::2], axes[1::2], strict=False):
+    figure = new_grid(2 * len(images), 2 * pairs_a_row, title)
+    places = zip(images, figure.axes[::2], figure.axes[1::2], strict=False)
+    for (path, readings), given, seen in places:
         show_picture(given, to_grey(as_image(path)), Path(path).name[-15:])
         number, confidence = describe(readings)
         show_picture(seen, tiled(readings), f"{number[-15:]} ({confidence})")
@@ -334,24 +328,20 @@ def plot_readings(images, total):
 
 def tiled(readings):
     """Lay the pictures of an image's digits out in their rows."""
-    height, width = IMAGE_SHAPE
-    rows = max(reading.row for reading in readings)
     columns = max(reading.place for reading in readings)
-    sheet = np.zeros((rows, height, columns, width), np.uint8)
+    tiles = np.zeros((readings[-1].row, columns, *IMAGE_SHAPE), np.uint8)
     for reading in readings:
-        sheet[reading.row - 1, :, reading.place - 1] = reading.picture
-    return sheet.reshape(rows * height, columns * width)
+        tiles[reading.row - 1, reading.place - 1] = reading.picture
+    return np.block([[*row] for row in tiles])
 
 
 def new_grid(count, columns, title):
-    """Make a figure with so many places for pictures; returns it and its axes."""
+    """Make a figure with so many places for pictures, its axes; returns it."""
     rows = max(1, math.ceil(count / columns))
-    height = 1.5 * rows + 0.5
-    figure, axes = new_plot(title, max(5, 1.2 * columns), height, rows, columns)
-    figure.subplots_adjust(0.02, 0.1 / height, 0.98, 1 - 0.9 / height, 0.2, 0.4)
-    for axis in axes.flat:
+    figure = new_plot(title, max(5, 1.2 * columns), 1.5 * rows + 0.5, rows, columns)
+    for axis in figure.axes:
         axis.axis("off")
-    return figure, axes.flat
+    return figure
 
 
 def show_picture(axis, picture, text):
@@ -363,8 +353,8 @@ def show_picture(axis, picture, text):
 
 def plot_confusion(confusion, title):
     """Plot a confusion matrix, int (10, 10); returns the figure."""
-    figure, axes = new_plot(title, 7, 6)
-    axis = axes[0, 0]
+    figure = new_plot(title, 7, 6)
+    (axis,) = figure.axes
     # By their logarithms, as the diagonal is a thousand times the rest.
     axis.imshow(np.log1p(confusion), cmap="Oranges", alpha=0.7)
     for (true, predicted), count in np.ndenumerate(confusion):
@@ -394,7 +384,7 @@ def parse_arguments():
     arguments = parser.parse_args()
     if arguments.csv and not arguments.images:
         parser.error("argument --csv: it is for images, and there are none")
-    if arguments.csv and re.fullmatch(IMAGE_FILE, arguments.csv, re.IGNORECASE):
+    if arguments.csv and re.fullmatch(IMAGE_FILE, arguments.csv):
         parser.error(f"argument --csv: {arguments.csv} would replace an image")
     return arguments
 
@@ -416,12 +406,12 @@ def read_own_digits(model, arguments):
         writer = csv.writer(table)
         columns = [f"p{digit}" for digit in range(CLASSES)]
         writer.writerow(["path", "row", "place", "digit", "confidence", *columns])
-        for path, readings in read_images(model, arguments.images):
+        for path in image_files(arguments.images):
+            readings = read_image(model, path)
             results.append((path, readings))
-            if readings:
-                print_readings(path, readings)
             for reading in readings:
-                writer.writerow([path, *table_row(reading)])
+                shares = [f"{share:.6f}" for share in (reading.confidence, *reading.probabilities)]
+                writer.writerow([path, reading.row, reading.place, reading.digit, *shares])
         read = [(path, readings) for path, readings in results if readings]
         if read:
             save_plot(plot_readings(read[:100], len(read)), plot, "Your own digits")
@@ -429,33 +419,32 @@ def read_own_digits(model, arguments):
     return 0 if len(read) == len(results) else 1
 
 
-def print_readings(path, readings):
-    """Print what was read in one image."""
-    line = [str(path), *describe(readings)]
+def read_image(model, path):
+    """Read an image file, and print its digits, or why there are none; returns the Readings."""
+    try:
+        readings = predict_digits(model, path)
+    except InputError as error:
+        print_message("error", f"{path}: {error}")
+        return []
+    line = [path, *describe(readings)]
     uncertain = ", ".join(doubts(readings))
     if uncertain:
         line.append(f"uncertain, {uncertain}")
     print("\t".join(line))
-
-
-def table_row(reading):
-    """Return what the table says of a digit, after its path."""
-    numbers = [f"{number:.6f}" for number in (reading.confidence, *reading.probabilities)]
-    return reading.row, reading.place, reading.digit, *numbers
+    return readings
 
 
 def score_labelled(model, results, plots):
     """Score the images in folders 0 to 9, if any: right is one that is read as just that digit."""
-    labels, scored = [], []
+    scored = []
     for path, readings in results:
         folder = Path(os.path.abspath(path)).parent.name
         if re.fullmatch("[0-9]", folder):
-            labels.append(int(folder))
-            scored.append(readings[0] if len(readings) == 1 else NOTHING)
-    if labels:
-        probabilities = np.array([reading.probabilities for reading in scored])
-        pictures = np.array([reading.picture for reading in scored])
-        report_scores(model, "images", np.array(labels), probabilities, pictures, plots, "own_")
+            reading = readings[0] if len(readings) == 1 else NOTHING
+            scored.append((int(folder), reading.probabilities, reading.picture))
+    if scored:
+        labels, probabilities, pictures = map(np.array, zip(*scored, strict=True))
+        report_scores(model, "images", labels, probabilities, pictures, plots, "own_")
 
 
 @contextlib.contextmanager
@@ -504,7 +493,7 @@ def draw_window(model):
         The matplotlib.figure.Figure; `plt.show()` runs it where there is a display.
     """
     sheet = np.full(SHEET, 255, np.uint8)
-    stroke = []  # the places that the pen has touched since it was set down
+    stroke = []  # the events of the pen since it was set down
     with plt.rc_context({"toolbar": "None"}):
         figure = plt.figure("Draw a digit", figsize=(11, 4), facecolor="lightgrey")
     canvas = figure.canvas
@@ -548,15 +537,16 @@ def draw_window(model):
     def press(event):
         if event.button == MouseButton.RIGHT:
             clear(event)
-        elif event.inaxes is left:
-            stroke.append((round(event.xdata), round(event.ydata)))
+        else:
+            stroke.append(event)
             move(event)
 
     def move(event):
         """Draw from where the pen was to where it is now; leaving the sheet ends the stroke."""
         if stroke and event.inaxes is left:
-            stroke.append((round(event.xdata), round(event.ydata)))
-            cv2.line(sheet, stroke[-2], stroke[-1], 0, PEN, cv2.LINE_AA)
+            stroke.append(event)
+            ends = [(round(place.xdata), round(place.ydata)) for place in stroke[-2:]]
+            cv2.line(sheet, *ends, 0, PEN, cv2.LINE_AA)
             read()
         else:
             stroke.clear()
@@ -566,8 +556,10 @@ def draw_window(model):
         read()
 
     def save(event):
-        paths = (Path(f"drawn_{count}.png") for count in itertools.count(1))
-        path = next(path for path in paths if not path.exists())
+        for count in itertools.count(1):
+            path = Path(f"drawn_{count}.png")
+            if not path.exists():
+                break
         try:
             Image.fromarray(sheet).save(path)
             print(f"saved as {path}")
@@ -575,48 +567,41 @@ def draw_window(model):
             print_message("error", f"{path}: {error.strerror}")
 
     def key(event):
-        actions = {"backspace": clear, "s": save, "escape": lambda event: plt.close(figure)}
-        if event.key in actions:
-            actions[event.key](event)
+        match event.key:
+            case "backspace":
+                clear(event)
+            case "s":
+                save(event)
+            case "escape":
+                plt.close(figure)
 
     canvas.mpl_connect("draw_event", keep_background)
     canvas.mpl_connect("button_press_event", press)
     canvas.mpl_connect("motion_notify_event", move)
     canvas.mpl_connect("button_release_event", lambda event: stroke.clear())
     canvas.mpl_connect("key_press_event", key)
-    figure.buttons = []  # Matplotlib keeps none, and one that nobody keeps does nothing.
-    for place, (label, action) in enumerate([("Clear", clear), ("Save", save)]):
-        button = Button(figure.add_axes((0.13 + 0.12 * place, 0.02, 0.1, 0.08)), label)
-        button.on_clicked(action)
-        figure.buttons.append(button)
+    clear_button = Button(figure.add_axes((0.13, 0.02, 0.1, 0.08)), "Clear")
+    clear_button.on_clicked(clear)
+    save_button = Button(figure.add_axes((0.25, 0.02, 0.1, 0.08)), "Save")
+    save_button.on_clicked(save)
+    figure.buttons = clear_button, save_button  # One that nobody keeps does nothing.
     return figure
 
 
 # ---------------------------------------------------------------- files of images
 
 
-def read_images(model, paths):
-    """Yield each file and its Readings, none where nothing could be read, which is said."""
-    for given in paths:
-        for path in image_files(given):
-            readings = []
-            try:
-                readings = predict_digits(model, path)
-            except InputError as error:
-                print_message("error", f"{path}: {error}")
-            yield path, readings
-
-
-def image_files(path):
-    """Return the file, or of a folder all images below it, sorted."""
-    files = [file for file in Path(path).rglob("*") if file.is_file()] if path else []
-    return sorted(str(file) for file in files if is_image(file.relative_to(path))) or [path]
+def image_files(paths):
+    """Yield the files among the paths, and of a folder all images below it, sorted."""
+    for path in paths:
+        files = [file for file in Path(path).rglob("*") if file.is_file()] if path else []
+        yield from sorted(str(file) for file in files if is_image(file.relative_to(path))) or [path]
 
 
 def is_image(path):
     """Whether a file below a folder is an image to read, by its name."""
     hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
-    image = re.fullmatch(IMAGE_FILE, path.name, re.IGNORECASE)
+    image = re.fullmatch(IMAGE_FILE, path.name)
     return bool(image) and not hidden and not re.fullmatch(OWN_PLOT, path.name)
 
 
@@ -660,8 +645,7 @@ def as_bytes(values):
     values = np.asarray(values).squeeze()
     if values.dtype == np.uint8:
         return values
-    values = values.astype(np.float32)
-    return np.interp(values, (values.min(), values.max()), (0, 255)).astype(np.uint8)
+    return cv2.normalize(values.astype(np.float32), None, 0, 255, cv2.NORM_MINMAX, cv2.CV_8U)
 
 
 # ---------------------------------------------------------------- reading an image

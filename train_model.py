@@ -21,7 +21,6 @@ import sys
 import tempfile
 import time
 import warnings
-import zipfile
 from functools import partial
 from pathlib import Path
 
@@ -39,7 +38,8 @@ plot_backend = None if "matplotlib" in sys.modules else os.environ.pop("MPLBACKE
 # TensorFlow writes to the terminal while it starts, and no setting stops it all.
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 standard_error = os.dup(2)
-os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+nowhere = os.open(os.devnull, os.O_WRONLY)
+os.dup2(nowhere, 2)
 try:
     import cv2
     import keras
@@ -70,7 +70,6 @@ CLASSES = 10
 # ---------------------------------------------------------------- the network
 
 conv = partial(Conv2D, activation="relu")
-dense = partial(Dense, activation="relu")
 
 # Each network is its list of hidden layers. All were published; the first is the default.
 ARCHITECTURES = {
@@ -80,7 +79,7 @@ ARCHITECTURES = {
         conv(32, 5),
         MaxPooling2D(),
         Flatten(),
-        dense(128),
+        Dense(128, "relu"),
     ],
     "3x3-dropout": lambda: [
         conv(32, 3),
@@ -88,7 +87,7 @@ ARCHITECTURES = {
         MaxPooling2D(),
         Dropout(0.25),
         Flatten(),
-        dense(256),
+        Dense(256, "relu"),
         Dropout(0.5),
     ],
     "3x3": lambda: [conv(64, 3), conv(32, 3), MaxPooling2D(), Flatten()],
@@ -116,7 +115,7 @@ def build_model(architecture="5x5", data="MNIST"):
     layers = [
         keras.Input((*IMAGE_SHAPE, 1)),
         *ARCHITECTURES[architecture](),
-        Dense(CLASSES, activation="softmax", name="output"),
+        Dense(CLASSES, "softmax", name="output"),
     ]
     name = "trained_on_" + re.sub("[^A-Za-z0-9.-]+", "_", data)
     return keras.Sequential(layers, name=name)
@@ -141,18 +140,18 @@ def load_digits(source, subset):
     Raises:
         InputError: The data cannot be had, or are no digits.
     """
+    if source in ("auto", "mnist"):
+        try:
+            return *load_mnist(subset), "MNIST"
+        except InputError as error:
+            if source == "mnist":
+                raise
+            print_message("warning", f"{error}; going on with digits that are drawn here")
+            source = "drawn"
     if source == "drawn":
-        count, seed = {"train": (60_000, 0), "test": (10_000, 1)}[subset]
-        return *draw_digits(count, seed), "drawn digits, not MNIST"
-    if source not in ("auto", "mnist"):
-        return *read_npz(source, subset), Path(source).name
-    try:
-        return *load_mnist(subset), "MNIST"
-    except InputError as error:
-        if source == "mnist":
-            raise
-        print_message("warning", f"{error}; going on with digits that are drawn here")
-        return load_digits("drawn", subset)
+        count_and_seed = {"train": (60_000, 0), "test": (10_000, 1)}[subset]
+        return *draw_digits(*count_and_seed), "drawn digits, not MNIST"
+    return *read_npz(source, subset), Path(source).name
 
 
 def load_mnist(subset):
@@ -176,19 +175,15 @@ def load_mnist(subset):
 def read_npz(path, subset):
     """Read the arrays x_SUBSET and y_SUBSET of an `.npz` file; see load_digits."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            largest = max(array.file_size for array in archive.infolist())
-        if largest > 2**28:  # bytes, five times MNIST's largest array
-            raise ValueError("its arrays are too large")
-        with np.load(path) as arrays:
+        with np.lib.npyio.NpzFile(path) as arrays:
+            if max(array.file_size for array in arrays.zip.infolist()) > 2**28:
+                raise ValueError("its arrays are too large")  # MNIST's have a fifth of that.
             images, labels = arrays[f"x_{subset}"], arrays[f"y_{subset}"]
-        if labels.shape == (len(images), CLASSES) and (labels.sum(axis=1) == 1).all():  # one-hot
-            labels = labels.argmax(axis=1)
+        if labels.shape[1:] == (CLASSES,):  # one-hot
+            labels = labels @ range(CLASSES)
         labels = labels.reshape(len(images))
         digits = images.reshape(len(labels), *IMAGE_SHAPE).astype(np.uint8)
-        whole = (
-            np.issubdtype(images.dtype, np.integer) and images.min() >= 0 and images.max() <= 255
-        )
+        whole = images.dtype.kind in "iu" and images.min() >= 0 and images.max() <= 255
         if not whole or not np.isin(labels, range(CLASSES)).all():
             raise ValueError(f"images {images.dtype} {images.shape}, labels {labels.dtype}")
         return digits, labels.astype(np.int64)
@@ -216,17 +211,18 @@ def split(images, labels, share):
     Raises:
         InputError: One of the two would be empty.
     """
-    trained = len(images) - round(len(images) * share)
-    if not 0 < trained < len(images):
+    count = len(images)
+    trained = count - round(count * share)
+    if not 0 < trained < count:
         raise InputError(
-            f"--validation-split {share:g} of {len(images)} images"
+            f"--validation-split {share:g} of {count} images"
             " leaves none for training or none for validation"
         )
-    unseen = set(labels[trained:].tolist()) - set(labels[:trained].tolist())
-    if unseen:
+    unseen = np.setdiff1d(labels[trained:], labels[:trained])
+    if len(unseen):
         print_message(
             "warning",
-            f"no training image shows a {min(unseen)}, but validation images do:"
+            f"no training image shows a {unseen[0]}, but validation images do:"
             " the data seem to be sorted by label; shuffle them",
         )
     return (images[:trained], labels[:trained]), (images[trained:], labels[trained:])
@@ -235,6 +231,11 @@ def split(images, labels, share):
 def as_input(images):
     """Convert uint8 images (n, 28, 28) to what the network takes; see build_model."""
     return np.float32(images[..., np.newaxis]) / 255
+
+
+def as_pair(images, labels):
+    """Convert images to what the network takes, and labels to what it is to return: one-hot."""
+    return as_input(images), keras.utils.to_categorical(labels, CLASSES)
 
 
 # ---------------------------------------------------------------- training
@@ -310,10 +311,7 @@ def train(
                 epochs=epochs,
                 callbacks=[best, stop, keras.callbacks.TerminateOnNaN(), *callbacks],
                 verbose=verbose,
-                validation_data=(
-                    as_input(validation_set[0]),
-                    keras.utils.to_categorical(validation_set[1], CLASSES),
-                ),
+                validation_data=as_pair(*validation_set),
                 validation_batch_size=500,
                 shuffle=False,  # The batches are shuffled already.
             )
@@ -347,17 +345,15 @@ def training_batches(images, labels, batch_size, augment, seed):
         An endless tf.data.Dataset.
     """
 
-    def prepare(step, batch):
-        pictures, hot = batch
-        pictures = tf.cast(pictures, tf.float32) / 255
-        if augment:
-            pictures = distort(pictures, (seed, step))
-        return pictures, hot
+    def distorted(step, batch):
+        pictures, one_hot = batch
+        return distort(pictures, (seed, step)), one_hot
 
-    hot = keras.utils.to_categorical(labels, CLASSES)
-    data = tf.data.Dataset.from_tensor_slices((images[..., np.newaxis], hot))
+    data = tf.data.Dataset.from_tensor_slices(as_pair(images, labels))
     batches = data.shuffle(len(images), seed).repeat().batch(batch_size)
-    return batches.enumerate().map(prepare, num_parallel_calls=2).prefetch(4)
+    if augment:
+        batches = batches.enumerate().map(distorted, num_parallel_calls=2)
+    return batches.prefetch(4)
 
 
 def distort(images, seed):
@@ -476,26 +472,26 @@ def progress_on_standard_error():
 
 def plot_history(history, data, augment, label_smoothing):
     """Plot accuracy and loss of both sets over the epochs; returns the figure."""
-    figure, axes = new_plot(f"Training on {data}", 10, 4, 1, 2)
+    figure = new_plot(f"Training on {data}", 10, 4, 1, 2)
     training = "training, on distorted images" if augment else "training"
     epochs = range(1, len(history["loss"]) + 1)
-    for axis, name in zip(axes.flat, ("accuracy", "loss"), strict=True):
+    for axis, name in zip(figure.axes, ("accuracy", "loss"), strict=True):
         axis.plot(epochs, history[name], "o-", label=training)
         axis.plot(epochs, history[f"val_{name}"], "o-", label="validation")
         axis.set(xlabel="epoch", ylabel=name)
-        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.locator_params("x", integer=True)
         axis.legend()
     if label_smoothing:
-        axes[0, 1].set(ylabel="loss on smoothed labels")
+        figure.axes[1].set(ylabel="loss on smoothed labels")
     return figure
 
 
 def new_plot(title, width, height, rows=1, columns=1):
-    """Make a figure of a size in inches, whose window fits a screen of 1366 x 768; and its axes."""
+    """Make a figure of a size in inches, whose window fits a screen of 1366 x 768; returns it."""
     dpi = min(100, 1300 / width, 620 / height)
-    figure, axes = plt.subplots(rows, columns, squeeze=False, figsize=(width, height), dpi=dpi)
+    figure, _ = plt.subplots(rows, columns, figsize=(width, height), dpi=dpi, layout="constrained")
     figure.suptitle(drawable(title), parse_math=False)
-    return figure, axes
+    return figure
 
 
 def drawable(text):
@@ -507,7 +503,7 @@ def save_plot(figure, path, title):
     """Save a Matplotlib figure as PNG, say where, and give its window a title."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings(action="ignore"):  # of letters that Matplotlib's font has not
-        figure.savefig(path, dpi=150, format="png")
+        figure.savefig(path, dpi=150)
     print_result("plot saved as", path)
     figure.canvas.manager.set_window_title(title)
 
@@ -747,7 +743,7 @@ def run_as_script(main):
             sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read the results has gone, as `| head` does; Python would complain at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(nowhere, sys.stdout.fileno())
     except (InputError, OSError) as error:
         file = getattr(error, "filename", None)
         print_message("error", f"{file}: {error.strerror}" if file else error)

@@ -62,7 +62,7 @@ def test_start_that_fails_says_why_in_a_line(tmp_path, module, status, said):
 SEEN = """
 import train_model
 keras, plt = train_model.keras, train_model.plt
-train_model.save_plot(train_model.new_plot('', 4, 3)[0], train_model.Path("a.png"), "A title")
+train_model.save_plot(train_model.new_plot('', 4, 3), train_model.Path("a.png"), "A title")
 print(keras.backend.backend(), keras.config.floatx(), keras.config.image_data_format())
 print(keras.layers.Dense(1).compute_dtype, plt.get_backend())
 """
