@@ -687,17 +687,16 @@ def find_digits(image):
     grey = cv2.normalize(grey, None, 255, 0, cv2.NORM_INF)  # so dim light costs nothing
     ink, mark_at, found = best_marks(grey)
     found = [mark for mark in found if not surrounds(mark, found)]
-    winner = max(found, key=lambda mark: mark.score, default=None)
-    if winner is None or winner.score < LEAST_SCORE:
+    digits = digits_among(found)
+    if not digits or digits[0].score < LEAST_SCORE:
         raise InputError("no digit found")
     if max(grey.shape) <= SMALL:
-        chosen = [winner]
-        mark_at[mark_at > 0] = winner.number
+        digits = digits[:1]
+        mark_at[mark_at > 0] = digits[0].number
     else:
-        chosen = [mark for mark in found if alike(mark, winner)]
-        join_parts(mark_at, [mark for mark in found if mark not in chosen], chosen)
+        join_parts(mark_at, [mark for mark in found if mark not in digits], digits)
     readings = []
-    for row, row_of_marks in enumerate(in_rows(chosen), 1):
+    for row, row_of_marks in enumerate(in_rows(digits), 1):
         for place, mark in enumerate(row_of_marks, 1):
             mask = np.uint8(mark_at == mark.number)
             picture, box = as_mnist(ink, mask), cv2.boundingRect(mask)
@@ -720,7 +719,7 @@ def steepness(grey):
 
 
 def best_marks(grey):
-    """Find the marks in the picture of ink in which they are, all together, most like ink.
+    """Find the marks in the picture of ink whose digits are, all together, most like ink.
 
     Returns that picture, uint8 (h, w), the number of the mark at each pixel, int (h, w), and a
     list of the Marks.
@@ -728,7 +727,7 @@ def best_marks(grey):
     edges = steepness(grey)
     edges = cv2.subtract(edges, tenth(edges))  # Noise and grain are no edges.
     pictures = ((ink, *marks(ink > level, grey, edges)) for ink, level in pictures_of_ink(grey))
-    return max(pictures, key=lambda picture: sum(mark.score for mark in picture[-1]))
+    return max(pictures, key=lambda picture: sum(mark.score for mark in digits_among(picture[-1])))
 
 
 def pictures_of_ink(grey):
@@ -806,6 +805,12 @@ def surrounds(mark, others):
         and 2 * abs(mark.y - other.y) < mark.height - other.height
         for other in others
     )
+
+
+def digits_among(found):
+    """Return the mark that is most like ink, and those that are alike, the best first."""
+    ranked = sorted(found, key=lambda mark: mark.score, reverse=True)
+    return [mark for mark in ranked if alike(mark, ranked[0])]
 
 
 def alike(mark, winner):
