@@ -725,7 +725,7 @@ def best_marks(grey):
     list of the Marks.
     """
     edges = steepness(grey)
-    edges = cv2.subtract(edges, tenth(edges))  # Noise and grain are no edges.
+    edges = cv2.subtract(edges, np.full_like(edges, tenth(edges)))  # Noise and grain are no edges.
     pictures = ((ink, *marks(ink > level, grey, edges)) for ink, level in pictures_of_ink(grey))
     return max(pictures, key=lambda picture: sum(mark.score for mark in digits_among(picture[-1])))
 
@@ -742,7 +742,7 @@ def pictures_of_ink(grey):
     if side <= SMALL:
         border = sorted([*grey[0], *grey[-1], *grey[:, 0], *grey[:, -1]])
         ground = border[len(border) // 2]
-        ink = cv2.absdiff(grey, float(ground))
+        ink = cv2.absdiff(grey, np.full_like(grey, ground))
         yield ink, cv2.threshold(ink, 0, 1, cv2.THRESH_OTSU)[0]
         return
     brush = np.ones((side // 5 | 1, side // 5 | 1))  # wider than a stroke

@@ -183,6 +183,7 @@ NO_IMAGES = {
     "a row": lambda: Image.new("L", (300, 1), 200),
     "noise": lambda: Image.fromarray(np.uint8(128 + NOISE)),
     "small noise": lambda: Image.fromarray(np.uint8(128 + NOISE[:28, :28])),
+    "four pixels": lambda: np.array([[0], [90], [180], [255]], np.uint8),
     "no pixel": lambda: np.zeros((0, 0), np.uint8),
     "one axis": lambda: np.zeros(9, np.uint8),
     "words": lambda: np.array([["a", "b"], ["c", "d"]]),
