@@ -88,7 +88,8 @@ def load_model(path):
     try:
         model = keras.saving.load_model(path, compile=False)
         (probabilities,) = predict(model, NOTHING.picture[np.newaxis])
-        if probabilities.shape != (CLASSES,) or not np.isclose(probabilities.sum(), 1, atol=1e-3):
+        are_shares = probabilities.min() >= 0 and np.isclose(probabilities.sum(), 1, atol=1e-3)
+        if probabilities.shape != (CLASSES,) or not are_shares:
             raise ValueError("its outputs are no ten probabilities")
     # A damaged or foreign file can raise nearly anything in Keras and h5py.
     except Exception as error:
@@ -645,7 +646,8 @@ def as_bytes(values):
     values = np.asarray(values).squeeze()
     if values.dtype == np.uint8:
         return values
-    return cv2.normalize(values.astype(np.float32), None, 0, 255, cv2.NORM_MINMAX, cv2.CV_8U)
+    values = np.nan_to_num(np.float32(values), posinf=0, neginf=0)
+    return np.interp(values, (values.min(), values.max()), (0, 255)).astype(np.uint8)
 
 
 # ---------------------------------------------------------------- reading an image

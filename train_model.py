@@ -179,8 +179,9 @@ def read_npz(path, subset):
             if max(array.file_size for array in arrays.zip.infolist()) > 2**28:
                 raise ValueError("its arrays are too large")  # MNIST's have a fifth of that.
             images, labels = arrays[f"x_{subset}"], arrays[f"y_{subset}"]
-        if labels.shape[1:] == (CLASSES,):  # one-hot
-            labels = labels @ range(CLASSES)
+        largest = labels.reshape(len(images), -1).argmax(axis=1)
+        if np.array_equal(labels, np.eye(CLASSES)[largest]):  # one-hot labels
+            labels = largest
         labels = labels.reshape(len(images))
         digits = images.reshape(len(labels), *IMAGE_SHAPE).astype(np.uint8)
         whole = images.dtype.kind in "iu" and images.min() >= 0 and images.max() <= 255

@@ -70,6 +70,7 @@ NO_DIGITS = {
     "fewer labels": lambda images, labels: (images, labels[1:]),
     "label 10": lambda images, labels: (images, labels + 1),
     "half hot": lambda images, labels: (images, np.eye(10)[labels] / 2),
+    "none hot": lambda images, labels: (images, np.zeros((100, 10))),
     "all hot": lambda images, labels: (images, np.ones((100, 10))),
     "two labels each": lambda images, labels: (images, np.stack([labels, labels], axis=1)),
     "objects": lambda images, labels: (images, labels.astype(object)),

@@ -51,6 +51,7 @@ SHADE = Image.linear_gradient("L").resize((200, 200)).point(lambda value: 120 + 
 FOURS = {
     "light on dark": LIGHT,
     "16-bit": Image.fromarray(np.asarray(PLAIN).astype(np.uint16) * 200 + 3000),
+    "not a number": Image.fromarray(np.where(np.asarray(PLAIN), np.float32(0.4), np.nan)),
     **{mode: PLAIN.convert(mode) for mode in ("1", "RGBA", "LA", "CMYK", "P", "YCbCr", "I")},
     "black ink only in alpha": Image.merge("LA", [BLACK, LIGHT]),
     "white ink only in alpha": Image.merge("LA", [WHITE, LIGHT]),
@@ -186,6 +187,7 @@ NO_IMAGES = {
     "four pixels": lambda: np.array([[0], [90], [180], [255]], np.uint8),
     "no pixel": lambda: np.zeros((0, 0), np.uint8),
     "one axis": lambda: np.zeros(9, np.uint8),
+    "not a number": lambda: np.full((50, 50), np.nan),
     "words": lambda: np.array([["a", "b"], ["c", "d"]]),
     "nothing": lambda: None,
     "ragged": lambda: [[1, 2], [3]],
