@@ -160,9 +160,11 @@ def test_pipe_in_the_place_of_a_network_is_no_wait(folder, tmp_path):
 
 
 IMAGE, FLATTEN, DENSE = keras.Input((28, 28, 1)), keras.layers.Flatten, keras.layers.Dense
+UNEVEN = DENSE(10, "softmax", bias_initializer=keras.initializers.RandomNormal(stddev=3, seed=0))
 OTHER_NETWORKS = {
     "logits": ("softmax", lambda: [IMAGE, FLATTEN(), DENSE(10)]),
     "sigmoid": ("softmax", lambda: [IMAGE, FLATTEN(), DENSE(10, "sigmoid")]),
+    "negative": ("softmax", lambda: [IMAGE, FLATTEN(), UNEVEN, keras.layers.Rescaling(2, -0.1)]),
     "11 outputs": ("28x28", lambda: [IMAGE, FLATTEN(), DENSE(11, "softmax")]),
     "32x32": ("28x28", lambda: [keras.Input((32, 32, 1)), FLATTEN(), DENSE(10, "softmax")]),
     "unbuilt": ("", lambda: []),

@@ -39,10 +39,10 @@ def test_test_set_is_scored_and_its_mistakes_are_plotted(tmp_path):
     mistakes = figures()["Misclassified digits"]
     assert "a$_$.npz: 1,060 of 1,100 misclassified" in mistakes.get_suptitle()
     cells = [axis for axis in mistakes.axes if axis.images]
-    assert len(cells) == 60
-    for cell, image in zip(cells, images[40:], strict=False):
-        assert cell.get_title() == "true 2\nread 4 (79.0%)"
-        assert np.array_equal(cell.images[0].get_array(), image)
+    assert {cell.get_title() for cell in cells} == {"true 2\nread 4 (79.0%)"}
+    # All are as confident, but for rounding, so any sixty are the most confident.
+    shown = {cell.images[0].get_array().tobytes() for cell in cells}
+    assert len(shown) == 60 and shown <= {image.tobytes() for image in images[40:]}
     (axis,) = figures()["Confusion matrix"].axes
     counts = {text.get_position(): text.get_text() for text in axis.texts if text.get_text()}
     assert counts == {(4, 4): "40", (4, 2): "1060"}
