@@ -727,7 +727,8 @@ def best_marks(grey):
     list of the Marks.
     """
     edges = steepness(grey)
-    edges = cv2.subtract(edges, np.full_like(edges, tenth(edges)))  # Noise and grain are no edges.
+    grain = np.uint8(np.percentile(edges, 10))
+    edges = np.maximum(edges, grain) - grain
     pictures = ((ink, *marks(ink > level, grey, edges)) for ink, level in pictures_of_ink(grey))
     return max(pictures, key=lambda picture: sum(mark.score for mark in digits_among(picture[-1])))
 
@@ -782,8 +783,9 @@ def measured(number, mark_at, box, grey, edges):
     around = cv2.dilate(mask, None, iterations=3) > mask
     outline = cv2.erode(mask, None) < mask
     darker = grey[window][around] - cv2.mean(grey[window], mask)[0]
-    contrast = max(tenth(darker), tenth(-darker), 0)
-    clarity = contrast * tenth(edges[window][outline])
+    least, most = np.percentile(darker, (10, 90))
+    contrast = max(least, -most, 0)
+    clarity = contrast * np.percentile(edges[window][outline], 10)
     length = np.count_nonzero(outline)
     long = (SIDE * length / max(rows, columns)) ** 0.75
     thin = min(length**2 / area, 50)
@@ -792,11 +794,6 @@ def measured(number, mark_at, box, grey, edges):
     sides = [left == 0, top == 0, right == columns, bottom == rows].count(True)
     score = clarity * long * thin * free * upright * 0.3**sides
     return Mark(number, left + width / 2, top + height / 2, width, height, clarity, score)
-
-
-def tenth(values):
-    """Return the value that a tenth of the values stay below."""
-    return float(np.sort(values, axis=None)[values.size // 10])
 
 
 def surrounds(mark, others):

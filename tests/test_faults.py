@@ -117,12 +117,10 @@ def test_network_is_whole_at_any_time_while_scripts_save_it_and_are_killed(tmp_p
 
 @linux_only
 @pytest.mark.parametrize("closed", ["<&- >&- 2>&-", ">&-"])
-def test_closed_standard_streams_are_no_error(trained, small_data, tmp_path, closed):
-    options = "--data", small_data, "--model", trained[0], "--plots", "."
-    run = run_script(PREDICT, *options, cwd=tmp_path, redirection=closed)
-    files = files_in(tmp_path)
-    assert files.keys() == {"misclassified.png", "confusion_matrix.png"} and not run.stderr
-    assert all(content.startswith(b"\x89PNG") for content in files.values())
+def test_closed_standard_streams_are_no_error(trained, digit, closed):
+    options = "--model", trained[0], digit.name
+    run = run_script(PREDICT, *options, cwd=digit.parent, redirection=closed)
+    assert files_in(digit.parent)["plots/own_digits.png"].startswith(b"\x89PNG") and not run.stderr
 
 
 def notebook_stream():
@@ -171,14 +169,14 @@ def test_table_is_written_into_a_named_pipe(trained, digit):
 
 def test_without_network_it_draws_digits_and_says_so(monkeypatch, tmp_path):
     draw = train_model.draw_digits
-    monkeypatch.setattr(train_model, "draw_digits", lambda count, seed: draw(count // 20, seed))
-    run = run_main(TRAIN, "--epochs", 3, cwd=tmp_path)
+    monkeypatch.setattr(train_model, "draw_digits", lambda count, seed: draw(count // 60, seed))
+    run = run_main(TRAIN, "--epochs", 2, cwd=tmp_path)
     assert "train_model.py: warning: MNIST cannot be downloaded (" in run.stderr
     assert " of drawn digits, not MNIST and " in result(run.stdout, "trained on")
     run = run_main(PREDICT, cwd=tmp_path)
     assert "predict_model.py: warning: MNIST cannot be downloaded (" in run.stderr
     assert result(run.stdout, "data") == "test images of drawn digits, not MNIST"
-    assert accuracy_in(run.stdout) > 80
+    assert accuracy_in(run.stdout) > 30
 
 
 def test_mnist_that_was_asked_for_is_not_replaced(tmp_path):
