@@ -14,7 +14,6 @@ open the photographs of today's phones: HEIC, and 200 million pixels.
 
 import contextlib
 import csv
-import itertools
 import json
 import math
 import os
@@ -54,16 +53,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pi_heif
 import tensorflow as tf
-from matplotlib.backend_bases import MouseButton
-from matplotlib.widgets import Button
 from PIL import Image, ImageOps
 
 pi_heif.register_heif_opener()  # the photographs of iPhones
 Image.MAX_IMAGE_PIXELS = 250_000_000  # Phones take 200 million; Pillow warns of more.
 
-CERTAIN = 0.8  # A digit of less confidence is told to be uncertain.
+CERTAIN = 0.8  # A digit with less confidence is reported as uncertain.
 IMAGE_FILE = r"(?i).*\.(avif|bmp|gif|hei[cf]|jp2|jpe?g|p[bgp]m|png|tga|tiff?|webp)"
-# The plots of both scripts are no images to read, where they lie among them.
+# The plots of both scripts, in a folder of images, are not read.
 OWN_PLOT = r"training_curves\.png|own_digits\.png|(own_)?(misclassified|confusion_matrix)\.png"
 
 
@@ -78,7 +75,7 @@ def load_model(path):
 
     Returns:
         A keras.Model from images (n, 28, 28, 1), (n, 28, 28) or (n, 784), 0
-        (ground) to 1 (ink), to probabilities (n, 10).
+        (background) to 1 (ink), to probabilities (n, 10).
 
     Raises:
         InputError: The file is missing or damaged, or holds another network.
@@ -88,8 +85,10 @@ def load_model(path):
     try:
         model = keras.saving.load_model(path, compile=False)
         (probabilities,) = predict(model, NOTHING.picture[np.newaxis])
-        are_shares = probabilities.min() >= 0 and np.isclose(probabilities.sum(), 1, atol=1e-3)
-        if probabilities.shape != (CLASSES,) or not are_shares:
+        are_probabilities = probabilities.min() >= 0 and np.isclose(
+            probabilities.sum(), 1, atol=1e-3
+        )
+        if probabilities.shape != (CLASSES,) or not are_probabilities:
             raise ValueError("its outputs are no ten probabilities")
     # A damaged or foreign file can raise nearly anything in Keras and h5py.
     except Exception as error:
@@ -115,7 +114,7 @@ def predict(model, images):
 
     Args:
         model: The network, from load_model.
-        images: uint8 (n, 28, 28), 0 (ground) to 255 (ink).
+        images: uint8 (n, 28, 28), 0 (background) to 255 (ink).
 
     Returns:
         Probabilities, float32 (n, 10).
@@ -128,11 +127,11 @@ def predict(model, images):
 class Reading(NamedTuple):
     """A digit of an image, and how the network reads it."""
 
-    picture: np.ndarray  # as MNIST's are: uint8 (28, 28), 0 (ground) to 255 (ink)
+    picture: np.ndarray  # as MNIST's are: uint8 (28, 28), 0 (background) to 255 (ink)
     box: tuple  # left, top, width, height in to_grey's picture
     row: int  # 1 is the top one
     place: int  # in its row, 1 is the left one
-    score: float  # how much it is like ink
+    score: float  # how much it is like a digit
     probabilities: np.ndarray = np.zeros(CLASSES, np.float32)  # all 0: not read yet
 
     @property
@@ -151,7 +150,7 @@ NOTHING = Reading(np.zeros(IMAGE_SHAPE, np.uint8), None, 1, 1, 0.0)
 
 
 def predict_digit(model, image):
-    """Read the digit in one image; of several, the one that is most like ink.
+    """Read the digit in one image; of several, the one that is most like a digit.
 
     Args:
         model: The network, from load_model.
@@ -184,21 +183,18 @@ def predict_digits(model, image):
     """
     readings = find_digits(image)
     probabilities = predict(model, np.array([reading.picture for reading in readings]))
-    return [
-        reading._replace(probabilities=row)
-        for reading, row in zip(readings, probabilities, strict=True)
-    ]
+    return [reading._replace(probabilities=row) for reading, row in zip(readings, probabilities)]
 
 
 def describe(readings):
-    """Return the number that the digits of one image make, and the least confidence."""
+    """Return the number in an image, a space between rows, and the least confidence."""
     parts = [
         f" {reading.digit}" if reading.place == 1 else f"{reading.digit}" for reading in readings
     ]
     return "".join(parts).strip(), f"{min(reading.confidence for reading in readings):.1%}"
 
 
-def doubts(readings):
+def list_doubts(readings):
     """Say which digits of one image are uncertain, and what else they may be."""
     for position, reading in enumerate(readings, 1):
         if reading.confidence < CERTAIN:
@@ -231,59 +227,50 @@ def print_classification_report(confusion, labels):
     """Print precision, recall, F1 score and support of each digit, and their averages.
 
     Where a digit was never predicted its precision counts as 0. Digits that
-    neither occur nor were predicted have no row and no part in the averages.
-
-    Args:
-        confusion: The confusion matrix of what was read, int (10, 10): a row a true
-            digit, a column a predicted one.
-        labels: The true digits, also of what was not read, int (n,).
+    neither occur nor were predicted have no row and no part in the averages. The labels are
+    all true digits, also of images that are not in the confusion matrix as they were not read.
     """
     predicted, support = confusion.sum(axis=0), np.bincount(labels, minlength=CLASSES)
     counts = np.maximum([predicted, support, (predicted + support) / 2], 1)
     scores = (np.diag(confusion) / counts).T  # precision, recall, F1 score
     occurring = np.flatnonzero(support + predicted)
-    row = "{:>12}  {:>9.4f}  {:>9.4f}  {:>9.4f}  {:>9}".format
+    line = "{:>12}  {:>9.4f}  {:>9.4f}  {:>9.4f}  {:>9}".format
     print("\n              precision     recall   f1-score    support")
     for digit in occurring:
-        print(row(digit, *scores[digit], support[digit]))
-    print(row("macro avg", *scores[occurring].mean(axis=0), len(labels)))
-    print(row("weighted avg", *support @ scores / len(labels), len(labels)))
+        print(line(digit, *scores[digit], support[digit]))
+    print(line("macro avg", *scores[occurring].mean(axis=0), len(labels)))
+    print(line("weighted avg", *support @ scores / len(labels), len(labels)))
 
 
 def report_scores(model, data, labels, probabilities, pictures, plots, prefix=""):
-    """Print and plot what the network got right and wrong.
+    """Print and plot the scores of n images with labels, int (n,), named `data` in words.
 
-    Args:
-        model: The network; its name says what it was trained on.
-        data: What was read, in words.
-        labels: The true digits, int (n,).
-        probabilities: float32 (n, 10), all 0 for an image that was not read as one digit.
-        pictures: What the network saw, uint8 (n, 28, 28).
-        plots: The folder for the plots.
-        prefix: What the names of the plots begin with.
+    Probabilities, (n, 10), are all 0 for an image that was not read as one digit; pictures
+    are what the network saw. The plots' names in the folder `plots` begin with the prefix.
     """
-    read = probabilities.any(axis=1)
+    is_read = probabilities.any(axis=1)
     predicted = probabilities.argmax(axis=1)
-    wrong = (predicted != labels) | ~read
-    mistakes = np.count_nonzero(wrong)
-    confusion = tf.math.confusion_matrix(labels[read], predicted[read], CLASSES).numpy()
+    confusion = tf.math.confusion_matrix(labels[is_read], predicted[is_read], CLASSES).numpy()
+    mistakes = len(labels) - confusion.trace()
     print_result("network", model.name)
     print_result("data", data)
     print_result("accuracy", f"{1 - mistakes / len(labels):.2%} of {len(labels):,} images")
-    if read.any():
-        losses = keras.losses.sparse_categorical_crossentropy(labels[read], probabilities[read])
-        error = calibration_error(labels[read], probabilities[read])
+    if is_read.any():
+        losses = keras.losses.sparse_categorical_crossentropy(
+            labels[is_read], probabilities[is_read]
+        )
+        error = calibration_error(labels[is_read], probabilities[is_read])
         print_result("loss", f"{np.mean(losses):.4f}")
         print_result("calibration error", f"{error:.2%}")
     print_result("misclassified", f"{mistakes:,}")
-    if not read.all():
+    if not is_read.all():
         print_result(
-            "unread", f"{np.count_nonzero(~read):,} not read as one digit, counted as wrong"
+            "unread", f"{np.count_nonzero(~is_read):,} not read as one digit, counted as wrong"
         )
     print_classification_report(confusion, labels)
     print(f"\nconfusion matrix, a row a true digit, a column a predicted one\n{confusion}\n")
     title = f"{data}: {mistakes:,} of {len(labels):,} misclassified"
-    wrong &= read  # What was not read has no picture to show.
+    wrong = is_read & (predicted != labels)
     figure = plot_mistakes(pictures[wrong], labels[wrong], probabilities[wrong], title)
     save_plot(figure, Path(plots, f"{prefix}misclassified.png"), "Misclassified digits")
     figure = plot_confusion(confusion, title)
@@ -299,7 +286,7 @@ def plot_mistakes(pictures, labels, probabilities, title):
     shown = np.argsort(-confidences, kind="stable")[:60]
     title = f"{title}; shown: the {len(shown)} most confident mistakes"
     figure = new_grid(len(shown), 10, title)
-    for axis, index in zip(figure.axes, shown, strict=False):
+    for axis, index in zip(figure.axes, shown):
         read = f"read {probabilities[index].argmax()} ({confidences[index]:.1%})"
         show_picture(axis, pictures[index], f"true {labels[index]}\n{read}")
     return figure
@@ -314,11 +301,10 @@ def plot_readings(images, total):
     pairs_a_row = math.ceil(math.sqrt(len(images)))
     title = f"{len(images)} of {total:,} images, as given and as the network saw them"
     figure = new_grid(2 * len(images), 2 * pairs_a_row, title)
-    places = zip(images, figure.axes[::2], figure.axes[1::2], strict=False)
-    for (path, readings), given, seen in places:
+    for (path, readings), given, seen in zip(images, figure.axes[::2], figure.axes[1::2]):
         show_picture(given, to_grey(as_image(path)), Path(path).name[-15:])
         number, confidence = describe(readings)
-        show_picture(seen, tiled(readings), f"{number[-15:]} ({confidence})")
+        show_picture(seen, tile(readings), f"{number[-15:]} ({confidence})")
         for reading in readings:
             left, top, width, height = reading.box
             colour = "red" if reading.confidence < CERTAIN else "tab:blue"
@@ -327,7 +313,7 @@ def plot_readings(images, total):
     return figure
 
 
-def tiled(readings):
+def tile(readings):
     """Lay the pictures of an image's digits out in their rows."""
     columns = max(reading.place for reading in readings)
     tiles = np.zeros((readings[-1].row, columns, *IMAGE_SHAPE), np.uint8)
@@ -394,8 +380,7 @@ def score_test_set(model, arguments):
     """Score the network on MNIST's test set, and plot its mistakes."""
     images, labels, data = load_digits(arguments.data, "test")
     probabilities = predict(model, images)
-    name = f"test images of {data}"
-    report_scores(model, name, labels, probabilities, images, arguments.plots)
+    report_scores(model, f"test images of {data}", labels, probabilities, images, arguments.plots)
 
 
 def read_own_digits(model, arguments):
@@ -428,7 +413,7 @@ def read_image(model, path):
         print_message("error", f"{path}: {error}")
         return []
     line = [path, *describe(readings)]
-    uncertain = ", ".join(doubts(readings))
+    uncertain = ", ".join(list_doubts(readings))
     if uncertain:
         line.append(f"uncertain, {uncertain}")
     print("\t".join(line))
@@ -444,7 +429,7 @@ def score_labelled(model, results, plots):
             reading = readings[0] if len(readings) == 1 else NOTHING
             scored.append((int(folder), reading.probabilities, reading.picture))
     if scored:
-        labels, probabilities, pictures = map(np.array, zip(*scored, strict=True))
+        labels, probabilities, pictures = map(np.array, zip(*scored))
         report_scores(model, "images", labels, probabilities, pictures, plots, "own_")
 
 
@@ -510,7 +495,7 @@ def draw_window(model):
         artist.set_animated(True)
 
     def keep_background(event):
-        """Keep the window as drawn, without what changes, which Matplotlib has left out."""
+        """Copy the window as Matplotlib has drawn it: without what changes."""
         figure.background = canvas.copy_from_bbox(figure.bbox)
         show()
 
@@ -530,16 +515,16 @@ def draw_window(model):
         drawn.set_data(sheet)
         seen.set_data(last.picture)
         heading.set_text(text)
-        for bar, probability in zip(bars, last.probabilities, strict=True):
+        for bar, probability in zip(bars, last.probabilities):
             bar.set_width(probability)
             bar.set_color("tab:orange" if probability == last.confidence else "tab:blue")
         show()
 
     def press(event):
-        if event.button == MouseButton.RIGHT:
+        if event.button == plt.MouseButton.RIGHT:
             clear(event)
         else:
-            stroke.append(event)
+            stroke.append(event)  # move adds it again: a line between two equal ends is a dot.
             move(event)
 
     def move(event):
@@ -557,10 +542,9 @@ def draw_window(model):
         read()
 
     def save(event):
-        for count in itertools.count(1):
-            path = Path(f"drawn_{count}.png")
-            if not path.exists():
-                break
+        count = 1
+        while (path := Path(f"drawn_{count}.png")).exists():
+            count += 1
         try:
             Image.fromarray(sheet).save(path)
             print(f"saved as {path}")
@@ -581,9 +565,9 @@ def draw_window(model):
     canvas.mpl_connect("motion_notify_event", move)
     canvas.mpl_connect("button_release_event", lambda event: stroke.clear())
     canvas.mpl_connect("key_press_event", key)
-    clear_button = Button(figure.add_axes((0.13, 0.02, 0.1, 0.08)), "Clear")
+    clear_button = plt.Button(figure.add_axes((0.13, 0.02, 0.1, 0.08)), "Clear")
     clear_button.on_clicked(clear)
-    save_button = Button(figure.add_axes((0.25, 0.02, 0.1, 0.08)), "Save")
+    save_button = plt.Button(figure.add_axes((0.25, 0.02, 0.1, 0.08)), "Save")
     save_button.on_clicked(save)
     figure.buttons = clear_button, save_button  # One that nobody keeps does nothing.
     return figure
@@ -601,24 +585,17 @@ def image_files(paths):
 
 def is_image(path):
     """Whether a file below a folder is an image to read, by its name."""
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
-    image = re.fullmatch(IMAGE_FILE, path.name)
-    return bool(image) and not hidden and not re.fullmatch(OWN_PLOT, path.name)
+    hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
+    own = re.fullmatch(OWN_PLOT, path.name)
+    return not hidden and not own and re.fullmatch(IMAGE_FILE, path.name)
 
 
 def as_image(source):
-    """Open an image file, or make an image of an array.
+    """Make an RGBA image, upright, at most SIDE large, of what predict_digits is given.
 
-    Args:
-        source: As for predict_digits; of an animation the first image is taken.
-
-    Returns:
-        A PIL image in RGBA, upright, at most SIDE large.
-
-    Raises:
-        InputError: There is no such file, or it is no whole image.
+    Raises InputError if it is no image; of an animation the first one is taken.
     """
-    is_path = isinstance(source, (str, os.PathLike))
+    is_path = isinstance(source, str | os.PathLike)
     if is_path and os.path.exists(source) and not os.path.isfile(source):
         raise InputError("not a file, or a folder without images")
     try:
@@ -633,7 +610,7 @@ def as_image(source):
         if image.mode[0] in "FI":  # floats, and integers of more than 8 bits
             image = Image.fromarray(as_bytes(image))
         image = image.convert("RGBA")
-        image.thumbnail((SIDE, SIDE), Image.Resampling.BILINEAR)
+        image.thumbnail((SIDE, SIDE), Image.BILINEAR)
         return image
     # What is no image, or a damaged one, can raise nearly anything in NumPy and Pillow.
     except Exception as error:
@@ -655,7 +632,7 @@ def as_bytes(values):
 SIDE = 480  # pixels of an image's longer side; finer detail than this is noise
 SMALL = 60  # pixels of an image's longer side that have room for one digit, and no surroundings
 LEVELS = 20, 50, 90, 140  # of ink, from 0 to 255: from a hard pencil to a marker
-LEAST_LIGHT = 30  # of 255, that ink is compared to; on black each grain would be ink
+LEAST_LIGHT = 30  # of 255: ink is compared to the light; on black all noise would be ink
 MOST_MARKS = 100  # marks to look at: the digits of a full sheet
 LEAST_SCORE = 2_000_000  # Blank sheets and desks stay below it, legible digits above.
 
@@ -663,27 +640,19 @@ LEAST_SCORE = 2_000_000  # Blank sheets and desks stay below it, legible digits 
 class Mark(NamedTuple):
     """A connected part of the ink."""
 
+    score: float  # how much it is like a digit; first, so that marks are sorted by it
     number: int
     x: float  # of its middle, in pixels
     y: float
     width: int
     height: int
-    clarity: float  # its contrast and sharpness
-    score: float  # how much it is like ink
 
 
 def find_digits(image):
-    """Find the digits in an image, a drawing or a photograph, dark on light or light on dark.
+    """Find the digits in an image, given as for predict_digits, dark on light or light on dark.
 
-    Args:
-        image: As for predict_digits.
-
-    Returns:
-        A list of Readings that are not read yet, at least one, in rows from the top, each
-        from left to right.
-
-    Raises:
-        InputError: It is no image, or there is no digit in it.
+    Returns at least one Reading, not read yet, in rows from the top, each from left to right;
+    raises InputError where there is none.
     """
     grey = to_grey(as_image(image))
     grey = cv2.normalize(grey, None, 255, 0, cv2.NORM_INF)  # so dim light costs nothing
@@ -696,7 +665,7 @@ def find_digits(image):
         digits = digits[:1]
         mark_at[mark_at > 0] = digits[0].number
     else:
-        join_parts(mark_at, [mark for mark in found if mark not in digits], digits)
+        join_parts(mark_at, found, digits)
     readings = []
     for row, row_of_marks in enumerate(in_rows(digits), 1):
         for place, mark in enumerate(row_of_marks, 1):
@@ -716,20 +685,24 @@ def to_grey(image):
 
 
 def steepness(grey):
-    """Return how far the brightness goes up or down around each pixel, uint8 (h, w)."""
+    """Return the largest less the smallest brightness of the 5x5 pixels around each, uint8."""
     return cv2.morphologyEx(grey, cv2.MORPH_GRADIENT, np.ones((5, 5)))
 
 
 def best_marks(grey):
-    """Find the marks in the picture of ink whose digits are, all together, most like ink.
+    """Find the marks in the picture of ink whose digits have the highest scores together.
 
     Returns that picture, uint8 (h, w), the number of the mark at each pixel, int (h, w), and a
     list of the Marks.
     """
     edges = steepness(grey)
-    grain = np.uint8(np.percentile(edges, 10))
-    edges = np.maximum(edges, grain) - grain
-    pictures = ((ink, *marks(ink > level, grey, edges)) for ink, level in pictures_of_ink(grey))
+    edges = np.maximum(edges - tenth_percentile(edges), 0)  # Noise and grain are no edges.
+    pictures = []
+    for ink, level in pictures_of_ink(grey):
+        _, mark_at, boxes, _ = cv2.connectedComponentsWithStats(np.uint8(ink > level))
+        largest = 1 + np.argsort(-boxes[1:, cv2.CC_STAT_AREA])[:MOST_MARKS]
+        found = [measure_mark(number, mark_at, boxes[number], grey, edges) for number in largest]
+        pictures.append((ink, mark_at, found))
     return max(pictures, key=lambda picture: sum(mark.score for mark in digits_among(picture[-1])))
 
 
@@ -739,36 +712,24 @@ def pictures_of_ink(grey):
     Ink is darker or brighter than all around it, which a black-hat or a top-hat
     brings out (Meyer, "Contrast feature extraction", 1979; Serra, "Image analysis
     and mathematical morphology", 1982), here relative to the light. In a small
-    image it is what differs from the ground, the middle brightness of the border.
+    image it is what differs from the background, the middle brightness of the border.
     """
     side = max(grey.shape)
     if side <= SMALL:
-        border = sorted([*grey[0], *grey[-1], *grey[:, 0], *grey[:, -1]])
-        ground = border[len(border) // 2]
-        ink = cv2.absdiff(grey, np.full_like(grey, ground))
+        background = np.median([*grey[0], *grey[-1], *grey[:, 0], *grey[:, -1]])
+        ink = np.uint8(abs(grey - background))
         yield ink, cv2.threshold(ink, 0, 1, cv2.THRESH_OTSU)[0]
         return
     brush = np.ones((side // 5 | 1, side // 5 | 1))  # wider than a stroke
-    light = np.maximum(cv2.morphologyEx(grey, cv2.MORPH_CLOSE, brush), np.uint8(LEAST_LIGHT))
+    light = np.maximum(cv2.morphologyEx(grey, cv2.MORPH_CLOSE, brush), LEAST_LIGHT)
     for hat in (cv2.MORPH_BLACKHAT, cv2.MORPH_TOPHAT):
-        ink = cv2.morphologyEx(grey, hat, brush)
-        ink = cv2.divide(ink, light, scale=255)
+        ink = cv2.divide(cv2.morphologyEx(grey, hat, brush), light, scale=255)
         for level in LEVELS:
             yield ink, level
 
 
-def marks(ink, grey, edges):
-    """Find the connected parts of the ink, bool (h, w).
-
-    Returns the number of the part at each pixel, int (h, w), and a list of the largest Marks.
-    """
-    _, mark_at, boxes, _ = cv2.connectedComponentsWithStats(np.uint8(ink))
-    largest = 1 + np.argsort(-boxes[1:, cv2.CC_STAT_AREA])[:MOST_MARKS]
-    return mark_at, [measured(number, mark_at, boxes[number], grey, edges) for number in largest]
-
-
-def measured(number, mark_at, box, grey, edges):
-    """Measure how clear a mark is, and how much it is like ink; returns the Mark.
+def measure_mark(number, mark_at, box, grey, edges):
+    """Measure a mark, and how much it is like a digit; returns the Mark.
 
     Ink is darker, or lighter, than all around it and sharp along all its outline,
     which tells it from shadows and rims of a sheet; it is long, thin, leaves room in
@@ -783,21 +744,25 @@ def measured(number, mark_at, box, grey, edges):
     around = cv2.dilate(mask, None, iterations=3) > mask
     outline = cv2.erode(mask, None) < mask
     darker = grey[window][around] - cv2.mean(grey[window], mask)[0]
-    least, most = np.percentile(darker, (10, 90))
-    contrast = max(least, -most, 0)
-    clarity = contrast * np.percentile(edges[window][outline], 10)
+    contrast = max(tenth_percentile(darker), tenth_percentile(-darker), 0)
+    sharpness = tenth_percentile(edges[window][outline])
     length = np.count_nonzero(outline)
     long = (SIDE * length / max(rows, columns)) ** 0.75
     thin = min(length**2 / area, 50)
     free = min(1.1 - area / (width * height), 0.6)
     upright = min(1, height / width)
     sides = [left == 0, top == 0, right == columns, bottom == rows].count(True)
-    score = clarity * long * thin * free * upright * 0.3**sides
-    return Mark(number, left + width / 2, top + height / 2, width, height, clarity, score)
+    score = contrast * sharpness * long * thin * free * upright * 0.3**sides
+    return Mark(score, number, left + width / 2, top + height / 2, width, height)
+
+
+def tenth_percentile(values):
+    """Return the value that a tenth of the values stay below."""
+    return float(np.sort(values, axis=None)[values.size // 10])
 
 
 def surrounds(mark, others):
-    """Tell whether a mark is a frame, box or circle: there is one like a digit in it."""
+    """Tell whether a mark is a frame, box or circle: a likely digit lies wholly in it."""
     return any(
         other.score > LEAST_SCORE
         and 2 * abs(mark.x - other.x) < mark.width - other.width
@@ -807,31 +772,30 @@ def surrounds(mark, others):
 
 
 def digits_among(found):
-    """Return the mark that is most like ink, and those that are alike, the best first."""
-    ranked = sorted(found, key=lambda mark: mark.score, reverse=True)
-    return [mark for mark in ranked if alike(mark, ranked[0])]
+    """Return the mark that is most like a digit, and those like it, the best first."""
+    ranked = sorted(found, reverse=True)
+    return [
+        mark
+        for mark in ranked
+        if mark.score > 0.1 * ranked[0].score and 0.5 < mark.height / ranked[0].height < 2
+    ]
 
 
-def alike(mark, winner):
-    """Tell whether a mark is a digit beside the winner: of about its height, and such ink."""
-    similar = mark.clarity > 0.25 * winner.clarity and mark.score > 0.1 * winner.score
-    return similar and 0.5 < mark.height / winner.height < 2
-
-
-def join_parts(mark_at, parts, digits):
+def join_parts(mark_at, found, digits):
     """Give the smaller marks that are close to a digit, as the bar of a 5, its number."""
-    for part, digit in itertools.product(parts, digits):
-        across = abs(part.x - digit.x) - digit.width / 2
-        down = abs(part.y - digit.y) - digit.height / 2
-        size = max(part.width, part.height) / digit.height
-        if max(across, down) < 0.3 * digit.height and 0.2 < size < 0.8:
-            mark_at[mark_at == part.number] = digit.number
+    for part in set(found) - set(digits):
+        for digit in digits:
+            across = abs(part.x - digit.x) - digit.width / 2
+            down = abs(part.y - digit.y) - digit.height / 2
+            size = max(part.width, part.height) / digit.height
+            if max(across, down) < 0.3 * digit.height and 0.2 < size < 0.8:
+                mark_at[mark_at == part.number] = digit.number
 
 
 def in_rows(digits):
     """Sort digits into rows, from the top, each from left to right.
 
-    A digit continues a row whose last digit has its middle within the height of it.
+    A digit continues a row if the middle of the row's last digit is within the digit's height.
     """
     rows = []
     for digit in sorted(digits, key=lambda digit: digit.x):

@@ -24,10 +24,11 @@ import warnings
 from functools import partial
 from pathlib import Path
 
-# A closed stream is None. The null device takes its number, or the next file opened would.
+# Python has None for a closed stream. The null device takes its descriptor, or the next file that
+# is opened would get it, and what is printed.
 for stream in ("stdin", "stdout", "stderr"):
     if getattr(sys, stream) is None:
-        setattr(sys, stream, os.fdopen(os.open(os.devnull, os.O_RDWR), "r+"))
+        setattr(sys, stream, open(os.devnull, "r+"))  # noqa: SIM115
 
 INTERRUPTED = 130  # exit status, by custom 128 plus the number of the signal
 
@@ -38,8 +39,8 @@ if "IPython" not in sys.modules and "module:" in os.environ.get("MPLBACKEND", ""
 # TensorFlow writes to the terminal while it starts, and no setting stops it all.
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 standard_error = os.dup(2)
-nowhere = os.open(os.devnull, os.O_WRONLY)
-os.dup2(nowhere, 2)
+null_device = os.open(os.devnull, os.O_WRONLY)
+os.dup2(null_device, 2)
 try:
     import cv2
     import keras
@@ -66,34 +67,22 @@ CLASSES = 10
 # ---------------------------------------------------------------- the network
 
 conv = partial(Conv2D, activation="relu")
+pool = MaxPooling2D
 
 # Each network is its list of hidden layers. All were published; the first is the default.
 ARCHITECTURES = {
-    "5x5": lambda: [
-        conv(32, 5),
-        MaxPooling2D(),
-        conv(32, 5),
-        MaxPooling2D(),
-        Flatten(),
-        Dense(128, "relu"),
-    ],
+    "5x5": lambda: [conv(32, 5), pool(), conv(32, 5), pool(), Flatten(), Dense(128, "relu")],
     "3x3-dropout": lambda: [
         conv(32, 3),
         conv(64, 3),
-        MaxPooling2D(),
+        pool(),
         Dropout(0.25),
         Flatten(),
         Dense(256, "relu"),
         Dropout(0.5),
     ],
-    "3x3": lambda: [conv(64, 3), conv(32, 3), MaxPooling2D(), Flatten()],
-    "3x3-pooled": lambda: [
-        conv(32, 3),
-        MaxPooling2D(),
-        conv(64, 3),
-        MaxPooling2D(),
-        Flatten(),
-    ],
+    "3x3": lambda: [conv(64, 3), conv(32, 3), pool(), Flatten()],
+    "3x3-pooled": lambda: [conv(32, 3), pool(), conv(64, 3), pool(), Flatten()],
 }
 
 
@@ -105,7 +94,7 @@ def build_model(architecture="5x5", data="MNIST"):
         data: What it is to be trained on; the network is named after it.
 
     Returns:
-        A keras.Sequential from float32 images (n, 28, 28, 1), 0 (ground) to 1
+        A keras.Sequential from float32 images (n, 28, 28, 1), 0 (background) to 1
         (ink), to float32 probabilities (n, 10).
     """
     layers = [
@@ -130,23 +119,23 @@ def load_digits(source, subset):
         subset: "train" or "test".
 
     Returns:
-        The images, uint8 (n, 28, 28), 0 (ground) to 255 (ink); the labels,
+        The images, uint8 (n, 28, 28), 0 (background) to 255 (ink); the labels,
         int64 (n,), 0 to 9; and the name of the data, a str.
 
     Raises:
         InputError: The data cannot be had, or are no digits.
     """
-    if source in ("auto", "mnist"):
+    if source == "auto":
         try:
-            return *load_mnist(subset), "MNIST"
+            return load_digits("mnist", subset)
         except InputError as error:
-            if source == "mnist":
-                raise
             print_message("warning", f"{error}; going on with digits that are drawn here")
-            source = "drawn"
+            return load_digits("drawn", subset)
+    if source == "mnist":
+        return *load_mnist(subset), "MNIST"
     if source == "drawn":
-        count_and_seed = {"train": (60_000, 0), "test": (10_000, 1)}[subset]
-        return *draw_digits(*count_and_seed), "drawn digits, not MNIST"
+        count, seed = (60_000, 0) if subset == "train" else (10_000, 1)
+        return *draw_digits(count, seed), "drawn digits, not MNIST"
     return *read_npz(source, subset), Path(source).name
 
 
@@ -164,8 +153,7 @@ def load_mnist(subset):
         ) from error
     finally:
         socket.setdefaulttimeout(timeout)
-    images, labels = train_set if subset == "train" else test_set
-    return images, labels.astype(np.int64)
+    return train_set if subset == "train" else test_set
 
 
 def read_npz(path, subset):
@@ -189,7 +177,7 @@ def read_npz(path, subset):
         reason = getattr(error, "strerror", None) or error
         raise InputError(
             f"{path}: {reason}; wanted is an .npz file as Keras's mnist.npz: x_train and x_test,"
-            " integers from 0 (ground) to 255 (ink) of shape (n, 28, 28), y_train and y_test,"
+            " integers from 0 (background) to 255 (ink) of shape (n, 28, 28), y_train and y_test,"
             " n labels from 0 to 9"
         ) from error
 
@@ -209,20 +197,20 @@ def split(images, labels, share):
         InputError: One of the two would be empty.
     """
     count = len(images)
-    trained = count - round(count * share)
-    if not 0 < trained < count:
+    first = count - round(count * share)
+    if not 0 < first < count:
         raise InputError(
             f"--validation-split {share:g} of {count} images"
             " leaves none for training or none for validation"
         )
-    unseen = np.setdiff1d(labels[trained:], labels[:trained])
+    unseen = np.setdiff1d(labels[first:], labels[:first])
     if len(unseen):
         print_message(
             "warning",
             f"no training image shows a {unseen[0]}, but validation images do:"
             " the data seem to be sorted by label; shuffle them",
         )
-    return (images[:trained], labels[:trained]), (images[trained:], labels[trained:])
+    return (images[:first], labels[:first]), (images[first:], labels[first:])
 
 
 def as_input(images):
@@ -260,14 +248,16 @@ def train(
 
     Args:
         model: The network, from build_model.
-        train_set: A pair of images and labels, as load_digits returns them.
-        validation_set: Another pair; the best epoch is the most accurate on it.
+        train_set: The images, uint8 (n, 28, 28), 0 (background) to 255 (ink), and their labels, int
+            (n,), 0 to 9.
+        validation_set: Others; the best epoch is the most accurate on them.
         callbacks: More Keras callbacks.
         epochs: Passes over the training images.
         batch_size: Images a step; None is 64 times the epochs, at most 256.
         optimizer: The name of one of Keras's optimizers.
-        learning_rate: The highest one; None is as make_optimizer says.
-        augment: Whether to train on distorted images.
+        learning_rate: The highest one; None is the optimizer's own, in one cycle ten times as
+            much.
+        augment: Whether to distort the images (`main` adds the drawn ones).
         one_cycle: Whether the learning rate rises and falls, or is constant.
         label_smoothing: Share of each label that is spread over all digits.
         patience: Epochs without a lower validation loss to stop after, or None.
@@ -286,18 +276,18 @@ def train(
     batch_size = batch_size or min(64 * epochs, 256)
     batches = training_batches(*train_set, batch_size, augment, seed)
     steps = math.ceil(len(train_set[0]) / batch_size)
-    # The first stops nothing: it keeps the best epoch's weights.
-    best = keras.callbacks.EarlyStopping("val_accuracy", patience=epochs, restore_best_weights=True)
-    stop = keras.callbacks.EarlyStopping("val_loss", patience=patience or epochs)
-    one_cycle_steps = epochs * steps if one_cycle else None
-    # Hidden layers compute as is fastest here. What is saved computes in float32 everywhere.
+    # With so much patience it never stops; it keeps the best epoch's weights.
+    keep_best = keras.callbacks.EarlyStopping(
+        "val_accuracy", patience=epochs, restore_best_weights=True
+    )
+    stop_early = keras.callbacks.EarlyStopping("val_loss", patience=patience or epochs)
+    # Hidden layers are trained in the precision that is fastest here; what is saved is float32.
     for layer in model.layers[:-1]:
         layer.dtype_policy = fastest_policy()
     model.compile(
-        make_optimizer(optimizer, learning_rate, one_cycle_steps),
+        make_optimizer(optimizer, learning_rate, epochs * steps if one_cycle else None),
         keras.losses.CategoricalCrossentropy(label_smoothing=label_smoothing),
         metrics=["accuracy"],
-        jit_compile=False,  # XLA makes this network two to three times slower on processors.
     )
     interrupted = False
     try:
@@ -306,14 +296,14 @@ def train(
                 batches,
                 steps_per_epoch=steps,
                 epochs=epochs,
-                callbacks=[best, stop, keras.callbacks.TerminateOnNaN(), *callbacks],
+                callbacks=[keep_best, stop_early, keras.callbacks.TerminateOnNaN(), *callbacks],
                 verbose=verbose,
                 validation_data=as_pair(*validation_set),
                 validation_batch_size=500,
-                shuffle=False,  # The batches are shuffled already.
+                shuffle=False,  # Keras would warn that it cannot shuffle a Dataset; this one is.
             )
     except KeyboardInterrupt:
-        if best.best_weights is None:
+        if keep_best.best_weights is None:
             raise
         interrupted = True
     history = model.history.history
@@ -322,25 +312,14 @@ def train(
             "training diverged: the loss is no longer finite; nothing is saved;"
             " try a lower --learning-rate"
         )
-    model.set_weights(best.best_weights)
+    model.set_weights(keep_best.best_weights)
     for layer in model.layers:
         layer.dtype_policy = "float32"
     return history, interrupted
 
 
 def training_batches(images, labels, batch_size, augment, seed):
-    """Make batches of images, float32 (n, 28, 28, 1), and one-hot labels, shuffled in each epoch.
-
-    Args:
-        images: uint8 (n, 28, 28).
-        labels: int64 (n,).
-        batch_size: Images a batch.
-        augment: Whether to distort the images.
-        seed: The same seed makes the same batches.
-
-    Returns:
-        An endless tf.data.Dataset.
-    """
+    """Make endless batches of float32 images (n, 28, 28, 1) and one-hot labels, shuffled."""
 
     def distorted(step, batch):
         pictures, one_hot = batch
@@ -362,21 +341,22 @@ def distort(images, seed):
     for convolutional neural networks", ICDAR 2003).
 
     Args:
-        images: A float32 tensor (n, 28, 28, 1), the ground at 0.
+        images: A float32 tensor (n, 28, 28, 1), the background at 0.
         seed: Two integers; the same ones distort in the same way.
 
     Returns:
         The distorted images, a float32 tensor of the same shape.
     """
     uniform = tf.random.stateless_uniform([6, tf.shape(images)[0]], seed, -1, 1)
-    angle, size, stretch, slant, right, down = tf.unstack(uniform)
+    angle, size, stretch, slant, shift_x, shift_y = tf.unstack(uniform)
     # The matrix takes a place in the result, counted from the middle, to the
-    # place in the image that its brightness comes from.
+    # place in the image that its brightness comes from. 10 and 9 degrees are
+    # 0.17 and 0.15.
     a, b = 1 + 0.1 * size + 0.07 * stretch, 0.15 * slant - 0.17 * angle
     c, d = 0.17 * angle, 1 + 0.1 * size - 0.07 * stretch
     middle = (IMAGE_SHAPE[0] - 1) / 2
-    x = middle - (a + b) * middle + 1.5 * right
-    y = middle - (c + d) * middle + 1.5 * down
+    x = middle - (a + b) * middle + 1.5 * shift_x
+    y = middle - (c + d) * middle + 1.5 * shift_y
     no_perspective = tf.zeros_like(a)
     matrix = tf.stack([a, b, x, c, d, y, no_perspective, no_perspective], axis=1)
     return keras.ops.image.affine_transform(images, matrix)
@@ -406,13 +386,14 @@ def make_optimizer(name, learning_rate=None, one_cycle_steps=None):
             optimizer.learning_rate = learning_rate
         return optimizer
     highest = learning_rate or 10 * float(optimizer.learning_rate)
+    # Our recipe's Muon; at a constant rate it stays Keras's own.
     if isinstance(optimizer, keras.optimizers.Muon):
         optimizer = keras.optimizers.Muon(
             adam_beta_2=0.99,  # Keras's 0.999 averages a thousand gradients, as many as a run has.
             weight_decay=0.4,  # chosen on the validation images
             adam_weight_decay=0.4,
             ns_steps=3,
-            exclude_layers=["/output/"],
+            exclude_layers=["/output/"],  # which Adam trains
         )
     warm_up = math.ceil(0.15 * one_cycle_steps)
     fall = max(1, one_cycle_steps - warm_up)
@@ -450,7 +431,7 @@ def calibrate(model, images, labels):
     cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     temperature = min(
         np.geomspace(0.2, 5, 161),
-        key=lambda temperature: cross_entropy(labels, logits / temperature),
+        key=lambda divisor: cross_entropy(labels, logits / divisor),
     )
     output = model.layers[-1]
     output.set_weights([weights / temperature for weights in output.get_weights()])
@@ -458,7 +439,7 @@ def calibrate(model, images, labels):
 
 @contextlib.contextmanager
 def progress_on_standard_error():
-    """Send Keras's progress bars to standard error; yields the fitting `verbose`."""
+    """Send Keras's progress to standard error; yields its `verbose`: 1 for bars, 2 for lines."""
     with contextlib.redirect_stdout(sys.stderr):
         # Where there is no terminal a bar would be written again and again.
         yield 1 if sys.stderr.isatty() else 2
@@ -472,7 +453,7 @@ def plot_history(history, data, augment, label_smoothing):
     figure = new_plot(f"Training on {data}", 10, 4, 1, 2)
     training = "training, on distorted images" if augment else "training"
     epochs = range(1, len(history["loss"]) + 1)
-    for axis, name in zip(figure.axes, ("accuracy", "loss"), strict=True):
+    for axis, name in zip(figure.axes, ("accuracy", "loss")):
         axis.plot(epochs, history[name], "o-", label=training)
         axis.plot(epochs, history[f"val_{name}"], "o-", label="validation")
         axis.set(xlabel="epoch", ylabel=name)
@@ -515,7 +496,6 @@ PLAIN = {
     "augment": False,
     "one_cycle": False,
     "label_smoothing": 0.0,
-    "calibrated": False,
 }
 PUBLISHED = {
     "5x5": {},
@@ -531,26 +511,22 @@ PUBLISHED = {
 }
 
 
-def number(kind, low, high):
+def between(low, high, kind):
     """Make an argparse type: a number of a kind, int or float, from low to high."""
 
-    def parse(text):
+    def number(text):
         value = kind(text)
         if not low <= value <= high:
             raise argparse.ArgumentTypeError(f"{text} is not from {low} to {high}")
         return value
 
-    parse.__name__ = kind.__name__  # argparse names it where the text is no number.
-    return parse
+    return number  # argparse says "invalid number value" where the text is none.
 
 
-def optimizer_name(text):
+def optimizer(name):
     """Check the name of one of Keras's optimizers, as an argparse type."""
-    try:
-        make_optimizer(text)
-    except (KeyError, TypeError, ValueError) as error:
-        raise argparse.ArgumentTypeError(f"Keras has no optimizer {text!r}") from error
-    return text
+    keras.optimizers.get(name)
+    return name
 
 
 def make_parser(description):
@@ -575,8 +551,9 @@ def make_parser(description):
 def parse_arguments():
     """Parse the command line: what is typed wins over the recipe, the recipe over the defaults."""
     parser, _ = make_parser("Train a network to classify handwritten digits, and save it.")
-    parser.set_defaults(**train.__kwdefaults__, calibrated=True)
-    add, count = parser.add_argument, number(int, 1, 10**6)
+    parser.set_defaults(**train.__kwdefaults__)
+    add = parser.add_argument
+    positive = between(1, 10**6, int)
     add("--output", metavar="FILE", default=MODEL_FILE, help="the network's file, .keras or .h5")
     add("--architecture", choices=ARCHITECTURES, default="5x5", help="the network")
     add(
@@ -586,12 +563,12 @@ def parse_arguments():
         help="how to train it: ours, or as those did who published the network;"
         " the options below win over it",
     )
-    add("--epochs", type=count, help="passes over the training images")
-    add("--batch-size", type=count, help="images a step; None: 64 times the epochs, at most 256")
-    add("--optimizer", type=optimizer_name, help="one of Keras's optimizers")
+    add("--epochs", type=positive, help="passes over the training images")
+    add("--batch-size", type=positive, help="images a step; None: 64 times the epochs, at most 256")
+    add("--optimizer", type=optimizer, help="one of Keras's optimizers")
     add(
         "--learning-rate",
-        type=number(float, 1e-12, 1e12),
+        type=between(1e-12, 1e12, float),
         help="highest rate; None: the optimizer's own, in our recipe ten times as much",
     )
     add(
@@ -601,14 +578,15 @@ def parse_arguments():
     )
     add(
         "--validation-split",
-        type=number(float, 0, 1),
+        type=between(0, 1, float),
         default=0.2,
         help="share of the images, the last ones, to validate on",
     )
-    add("--patience", type=count, help="epochs without a lower validation loss to stop after")
-    add("--seed", type=number(int, 0, 2**32 - 1), help="seed of everything random")
+    add("--patience", type=positive, help="epochs without a lower validation loss to stop after")
+    add("--seed", type=between(0, 2**32 - 1, int), help="seed of everything random")
     arguments = parser.parse_args()
     if arguments.recipe == "published":
+        # What is typed wins over these defaults, too.
         parser.set_defaults(**PLAIN | PUBLISHED[arguments.architecture])
         arguments = parser.parse_args()
     if not arguments.output.endswith((".keras", ".h5")):
@@ -646,7 +624,7 @@ def main():
     model.summary(print_fn=print)
     settings = {name: getattr(arguments, name) for name in train.__kwdefaults__}
     history, interrupted = train(model, train_set, validation_set, **settings)
-    if arguments.calibrated:
+    if arguments.recipe == "ours":
         calibrate(model, *validation_set)
     seconds = time.perf_counter() - start
     save_model(model, arguments.output)
@@ -683,7 +661,7 @@ def check_writable(*paths):
 
 
 def save_model(model, path):
-    """Save a network in plain Keras 3, ready for `evaluate`, so that every Keras from 3.3 loads it.
+    """Save a network as a file that every Keras from 3.3 on loads; compiles it for `evaluate`.
 
     At any moment the file is the earlier one or the new one, whole.
 
@@ -698,7 +676,8 @@ def save_model(model, path):
     model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
     # Keras asks each layer for its settings; an older one may not know those that are None.
     for layer in model.layers:
-        layer.get_config = partial(without_unset, layer.get_config())
+        settings = without_unset(layer.get_config())
+        layer.get_config = settings.copy
     path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{os.getpid()}-{path.name}")
@@ -740,7 +719,7 @@ def run_as_script(main):
             sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read the results has gone, as `| head` does; Python would complain at its end.
-        os.dup2(nowhere, sys.stdout.fileno())
+        os.dup2(null_device, sys.stdout.fileno())
     except (InputError, OSError) as error:
         file = getattr(error, "filename", None)
         print_message("error", f"{file}: {error.strerror}" if file else error)
@@ -756,16 +735,10 @@ BOX = 20  # pixels of the box that a digit fills
 
 
 def centred(ink):
-    """Fit the ink of a digit into an image as MNIST's are.
+    """Fit the ink of a digit, cropped to it, into an image as MNIST's are, uint8 (28, 28).
 
     It fills a box of 20x20 pixels, its centre of mass in the middle (LeCun and
     others, "Gradient-based learning applied to document recognition", 1998).
-
-    Args:
-        ink: uint8 (h, w), 0 where there is none, cut.
-
-    Returns:
-        uint8 (28, 28), 0 (ground) to 255 (ink).
     """
     ink = resized(ink, BOX / max(ink.shape))
     ink = cv2.normalize(ink, None, 255, 0, cv2.NORM_INF)
@@ -796,7 +769,7 @@ def with_drawn(train_set, seed):
     """Add drawn digits to a training set; returns the new set, and how many they are."""
     count = round(DRAWN_SHARE * len(train_set[0]))
     drawn = draw_digits(count, (2, seed))  # others than load_digits draws
-    return [np.concatenate(both) for both in zip(train_set, drawn, strict=True)], count
+    return [np.concatenate(both) for both in zip(train_set, drawn)], count
 
 
 def draw_digits(count, seed):
@@ -807,7 +780,7 @@ def draw_digits(count, seed):
         seed: An int, or several; the same seed draws the same ones.
 
     Returns:
-        Images, uint8 (count, 28, 28), 0 (ground) to 255 (ink), and labels, int64 (count,).
+        Images, uint8 (count, 28, 28), 0 (background) to 255 (ink), and labels, int64 (count,).
     """
     rng = np.random.default_rng(seed)
     images, labels = [], rng.integers(CLASSES, size=count)
@@ -825,7 +798,7 @@ POINT_SPREAD = 0.1  # of each point, in widths and heights
 STROKE_SPREAD = 0.05  # of each stroke, in widths and heights
 SLANT_SPREAD = 0.3  # to the right, for a height of 1
 PENS = 0.06, 0.36  # the thinnest and the thickest, in widths or heights, whichever is less
-SHARPNESS = 8, 40  # pixels of the longer side of an image; enlarged from fewer it is softer
+SHARPNESS = 8, 40  # pixels that a drawing is reduced to before it fills its box: fewer are softer
 CANVAS = 224  # pixels of a side
 
 

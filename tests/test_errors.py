@@ -88,10 +88,10 @@ def test_arrays_that_are_no_digits_are_refused_with_what_is_wanted(tmp_path, cha
     "script, option, said",
     [
         (TRAIN, "--epochs=0", "not from 1"),
-        (TRAIN, "--epochs=many", "int"),
+        (TRAIN, "--epochs=many", "invalid number"),
         (TRAIN, "--learning-rate=nan", "not from"),
-        (TRAIN, "--optimizer=gradient", "no optimizer"),
-        (TRAIN, "--optimizer=loss_scale_optimizer", "no optimizer"),
+        (TRAIN, "--optimizer=gradient", "invalid optimizer"),
+        (TRAIN, "--optimizer=loss_scale_optimizer", "invalid optimizer"),
         (TRAIN, "--validation-split=1.1", "not from 0"),
         (TRAIN, "--output=network.txt", ".keras or .h5"),
         (TRAIN, "--architecture=7x7", "5x5"),

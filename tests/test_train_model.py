@@ -33,14 +33,14 @@ def test_network_is_the_documented_one(name, parameters, dropouts):
 
 
 PLAIN = {"batch_size": 32, "optimizer": "adam", "learning_rate": None, "patience": None}
-PLAIN |= {"augment": False, "one_cycle": False, "label_smoothing": 0, "calibrated": False}
+PLAIN |= {"augment": False, "one_cycle": False, "label_smoothing": 0}
 LARGE = {"epochs": 50, "batch_size": 128, "optimizer": "adadelta", "patience": 5}
 
 
 @pytest.mark.parametrize(
     "typed, expected",
     [
-        ([], {"augment": True, "calibrated": True}),
+        ([], {"augment": True}),
         (["--recipe=published"], PLAIN),
         ([*PUBLISHED, "3x3"], PLAIN | {"epochs": 10}),
         ([*PUBLISHED, "3x3-pooled"], PLAIN | {"epochs": 10}),
