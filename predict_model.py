@@ -198,9 +198,9 @@ def list_doubts(readings):
     """Say which digits of one image are uncertain, and what else they may be."""
     for position, reading in enumerate(readings, 1):
         if reading.confidence < CERTAIN:
-            second = reading.probabilities.argsort()[-2]
             which = f"digit {position} " if len(readings) > 1 else ""
-            yield f"{which}perhaps {second} ({reading.probabilities[second]:.1%})"
+            second = reading.probabilities.argsort()[-2]
+            yield f"{which}uncertain, perhaps {second} ({reading.probabilities[second]:.1%})"
 
 
 def calibration_error(labels, probabilities):
@@ -396,8 +396,8 @@ def read_own_digits(model, arguments):
             readings = read_image(model, path)
             results.append((path, readings))
             for reading in readings:
-                shares = [f"{share:.6f}" for share in (reading.confidence, *reading.probabilities)]
-                writer.writerow([path, reading.row, reading.place, reading.digit, *shares])
+                digit = reading.row, reading.place, reading.digit, reading.confidence
+                writer.writerow([path, *digit, *reading.probabilities])
         read = [(path, readings) for path, readings in results if readings]
         if read:
             save_plot(plot_readings(read[:100], len(read)), plot, "Your own digits")
@@ -412,11 +412,7 @@ def read_image(model, path):
     except InputError as error:
         print_message("error", f"{path}: {error}")
         return []
-    line = [path, *describe(readings)]
-    uncertain = ", ".join(list_doubts(readings))
-    if uncertain:
-        line.append(f"uncertain, {uncertain}")
-    print("\t".join(line))
+    print(path, *describe(readings), *list_doubts(readings), sep="\t")
     return readings
 
 

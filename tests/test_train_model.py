@@ -118,7 +118,8 @@ def test_drawn_digits_come_in_all_ways_of_writing_with_their_labels(monkeypatch)
     drawn, blank = [], np.zeros((28, 28))
     monkeypatch.setattr(train_model, "draw_strokes", lambda way, _: drawn.append(way) or blank)
     _, labels = draw_digits(2000, 0)
-    expected = {(way, label) for label, ways in HANDWRITING.items() for way in ways}
+    ways = [line.split(": ") for line in HANDWRITING.strip().splitlines()]
+    expected = {(way, int(name[0])) for name, way in ways}
     assert set(zip(drawn, labels.tolist(), strict=True)) == expected
 
 
