@@ -120,7 +120,7 @@ def load_digits(source, subset):
 
     Returns:
         The images, uint8 (n, 28, 28), 0 (background) to 255 (ink); the labels,
-        int64 (n,), 0 to 9; and the name of the data, a str.
+        integers (n,), 0 to 9; and the name of the data, a str.
 
     Raises:
         InputError: The data cannot be had, or are no digits.

@@ -1,6 +1,5 @@
 """What the tests share: ways to run the scripts, small data, a network trained on them."""
 
-import contextlib
 import io
 import os
 import re
@@ -31,40 +30,23 @@ DEADLINE = 300  # seconds for a test or a script, on a slow machine
 @pytest.fixture(autouse=True)
 def deadline():
     """End a test that hangs."""
-    if not hasattr(signal, "SIGALRM"):
-        yield
-        return
-    signal.signal(signal.SIGALRM, lambda *_: pytest.fail(f"hangs: {DEADLINE} seconds are over"))
-    signal.alarm(DEADLINE)
-    try:
-        yield
-    finally:
+    if LINUX:
+        signal.signal(signal.SIGALRM, lambda *_: pytest.fail(f"hangs: {DEADLINE} seconds are over"))
+        signal.alarm(DEADLINE)
+    yield
+    if LINUX:
         signal.alarm(0)
 
 
-@contextlib.contextmanager
-def started(script, *arguments, cwd, redirection="", **environment):
-    """Start a script as a user does, perhaps with a shell's redirection; yields the Popen."""
+def run_script(script, *arguments, cwd, status=0, redirection="", **environment):
+    """Run a script as a user does, perhaps with a shell's redirection; returns what it printed."""
     command = [sys.executable, str(PROJECT / script), *map(str, arguments)]
     if redirection:
         command = ["sh", "-c", f'exec "$0" "$@" {redirection}', *command]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"}
-    process = subprocess.Popen(command, cwd=cwd, env=os.environ | environment, **pipes)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
-        process.stderr.close()
-
-
-def run_script(script, *arguments, cwd, status=0, **options):
-    """Run a script as a user does, to its end; returns what it printed."""
-    with started(script, *arguments, cwd=cwd, **options) as process:
-        out, err = process.communicate(timeout=DEADLINE)
-    assert process.returncode == status, err
-    return subprocess.CompletedProcess(arguments, status, out, err)
+    options = {"capture_output": True, "encoding": "utf-8", "timeout": DEADLINE}
+    run = subprocess.run(command, cwd=cwd, env=os.environ | environment, **options)
+    assert run.returncode == status, run.stderr
+    return run
 
 
 def run_main(script, *arguments, cwd, status=0, stdout=None):

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 from conftest import PREDICT, run_main
-from matplotlib.backend_bases import KeyEvent, MouseEvent
+from matplotlib.backend_bases import FigureCanvasBase, KeyEvent, MouseEvent
 from PIL import Image
 
-from predict_model import draw_window
+from predict_model import draw_window, find_digits
 from train_model import plt
 
 SEVEN = [(60, 60), (140, 60), (100, 220)]
@@ -31,46 +31,60 @@ def press_key(window, key):
     KeyEvent("key_press_event", window.canvas, key)._process()
 
 
+def click_button(window, label):
+    number = [axis.texts[0].get_text() if axis.texts else "" for axis in window.axes].index(label)
+    mouse(window, "button_press", 0.5, 0.5, axis=number)
+    mouse(window, "button_release", 0.5, 0.5, axis=number)
+
+
 def stroke(window, points):
     """Draw a stroke as a hand does, and lift the pen."""
     mouse(window, "button_press", *points[0])
     for start, end in zip(points, points[1:], strict=False):
-        for place in np.linspace(start, end, 6)[1:]:
+        for place in np.linspace(start, end, 3)[1:]:
             mouse(window, "motion_notify", *place)
     mouse(window, "button_release", *points[-1])
 
 
-def title(window):
-    return window.axes[2].get_title()
+def bars(window):
+    return [bar.get_width() for bar in window.axes[2].patches]
 
 
-def sheet(window):
-    return np.asarray(window.axes[0].images[0].get_array())
+def picture(window, axis=0):
+    return np.asarray(window.axes[axis].images[0].get_array())
+
+
+def screen(window):
+    return np.array(window.canvas.buffer_rgba())
 
 
 def is_empty(window):
-    bars = [bar.get_width() for bar in window.axes[2].patches]
-    return sheet(window).min() == 255 and title(window) == "" and not any(bars)
+    return picture(window).min() == 255 and not window.axes[2].get_title() and not any(bars(window))
 
 
 def test_empty_sheet_shows_no_digit_and_no_bars(window):
     assert is_empty(window)
 
 
-def test_drawn_digit_is_read_and_its_bar_is_the_longest(window):
-    stroke(window, SEVEN)
-    assert title(window).startswith("7 ")
-    assert np.argmax([bar.get_width() for bar in window.axes[2].patches]) == 7
-
-
-STRAIGHT_ONE = [(300, 60), (300, 220)]
-
-
-@pytest.mark.parametrize("strokes, number", [([ONE, SEVEN], "71"), ([STRAIGHT_ONE, SEVEN], "71")])
-def test_two_digits_are_read_in_order(window, strokes, number):
+@pytest.mark.parametrize("strokes, number", [([SEVEN], "7"), ([ONE, SEVEN], "71")])
+def test_drawn_digits_are_read_and_the_bar_of_the_last_is_the_longest(window, strokes, number):
     for points in strokes:
         stroke(window, points)
-    assert title(window).startswith(f"{number} ")
+    assert window.axes[2].get_title().startswith(f"{number} ")
+    assert np.argmax(bars(window)) == int(number[-1])
+
+
+def test_what_the_network_sees_is_shown(window):
+    stroke(window, SEVEN)
+    assert np.array_equal(picture(window, axis=1), find_digits(picture(window))[0].picture)
+
+
+def test_screen_shows_a_stroke_at_once_and_after_it_is_drawn_anew(window):
+    before = screen(window)
+    stroke(window, SEVEN)
+    after = screen(window)
+    window.canvas.draw()
+    assert not np.array_equal(before, after) and np.array_equal(after, screen(window))
 
 
 @pytest.mark.parametrize(
@@ -88,18 +102,12 @@ def test_sheet_is_cleared(window, clear):
     assert is_empty(window)
 
 
-def click_button(window, label):
-    number = [axis.texts[0].get_text() if axis.texts else "" for axis in window.axes].index(label)
-    mouse(window, "button_press", 0.5, 0.5, axis=number)
-    mouse(window, "button_release", 0.5, 0.5, axis=number)
-
-
 def test_sheet_is_saved_under_the_next_free_name(window, tmp_path, capsys):
     stroke(window, SEVEN)
     press_key(window, "s")
     click_button(window, "Save")
     assert capsys.readouterr().out == "saved as drawn_1.png\nsaved as drawn_2.png\n"
-    assert np.array_equal(Image.open(tmp_path / "drawn_2.png"), sheet(window))
+    assert np.array_equal(Image.open(tmp_path / "drawn_2.png"), picture(window))
 
 
 def test_sheet_that_cannot_be_saved_is_told_in_a_line(window, monkeypatch, capsys):
@@ -113,13 +121,14 @@ def test_sheet_that_cannot_be_saved_is_told_in_a_line(window, monkeypatch, capsy
 
 def test_click_is_a_dot(window):
     stroke(window, [(100, 100)])
-    assert sheet(window)[100, 100] == 0 and (sheet(window) == 0).sum() < 1000
+    sheet = picture(window)
+    assert sheet[100, 100] == 0 and (sheet == 0).sum() < 1000
 
 
 def test_fast_stroke_has_no_gap(window):
     mouse(window, "button_press", 50, 100)
     mouse(window, "motion_notify", 350, 100)
-    assert not sheet(window)[100, 50:350].any()
+    assert not picture(window)[100, 50:350].any()
 
 
 def test_stroke_that_leaves_the_sheet_ends_there(window):
@@ -127,23 +136,28 @@ def test_stroke_that_leaves_the_sheet_ends_there(window):
     mouse(window, "motion_notify", 10, 10, axis=1)
     mouse(window, "motion_notify", 100, 200)
     mouse(window, "motion_notify", 50, 200)
-    assert sheet(window)[200].min() == 255
+    assert picture(window)[200].min() == 255
 
 
-def test_moving_without_the_button_draws_nothing(window):
-    mouse(window, "motion_notify", 100, 100)
-    mouse(window, "motion_notify", 200, 100)
-    assert is_empty(window)
+def test_lifted_pen_draws_nothing(window):
+    stroke(window, [(300, 50), (350, 50)])
+    mouse(window, "motion_notify", 100, 200)
+    mouse(window, "motion_notify", 50, 200)
+    assert picture(window)[100:].min() == 255
 
 
-def test_escape_closes_the_window(window):
-    press_key(window, "escape")
-    assert not plt.fignum_exists(window.number)
+@pytest.mark.parametrize("key, is_open", [("escape", False), ("q", True)])
+def test_only_escape_closes_the_window(window, key, is_open):
+    press_key(window, key)
+    assert plt.fignum_exists(window.number) == is_open
 
 
-def test_keys_of_matplotlib_do_nothing(window):
-    press_key(window, "q")
-    assert plt.fignum_exists(window.number)
+def test_window_is_shown(trained, monkeypatch, tmp_path):
+    shown = []
+    monkeypatch.setattr(FigureCanvasBase, "required_interactive_framework", "any")
+    monkeypatch.setattr(plt, "show", lambda: shown.extend(plt.get_figlabels()))
+    run_main(PREDICT, "--model", trained[0], "--draw", cwd=tmp_path)
+    assert shown == ["Draw a digit"]
 
 
 def test_without_a_display_it_is_told_in_a_line(trained, tmp_path):

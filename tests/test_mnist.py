@@ -1,8 +1,6 @@
 """The default run on the real MNIST, and other people's digits; skipped where there are none."""
 
-import numpy as np
 import people
-import photographs
 import pytest
 from conftest import PREDICT, TRAIN, accuracy_in, result, run_main, run_script
 from PIL import Image
@@ -52,18 +50,6 @@ def test_pictures_that_people_made_are_read(model, capsys, name, least):
     with capsys.disabled():
         print(f"\n{name}: {1 - len(wrong) / len(pictures):.2%} are read", end=" ")
     assert len(wrong) <= (1 - least) * len(pictures), wrong
-
-
-def test_photographs_are_read_as_mnist_is(model, mnist):
-    digits = train_model.load_digits(mnist, "train")[0][-12_000:]
-    rng = np.random.default_rng(0)
-    kinds = 2 * [*photographs.KINDS.values()]
-    chosen = digits[rng.integers(len(digits), size=len(kinds))]
-    direct = predict_model.predict(model, chosen).argmax(axis=1)
-    read = [
-        photographs.read(model, make(rng, digit)) for make, digit in zip(kinds, chosen, strict=True)
-    ]
-    assert np.mean([text == str(digit) for text, digit in zip(read, direct, strict=True)]) >= 0.9
 
 
 def test_network_of_drawn_digits_reads_mnist(mnist, tmp_path):

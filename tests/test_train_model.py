@@ -8,7 +8,8 @@ import zipfile
 import h5py
 import numpy as np
 import pytest
-from conftest import PREDICT, TRAIN, accuracy_in, files_in, linux_only, result, run_main
+from conftest import TRAIN, files_in, linux_only, result, run_main
+from test_images import DIGIT, OTHER
 
 import predict_model
 import train_model
@@ -29,7 +30,11 @@ PUBLISHED = "--recipe=published", "--architecture"
 def test_network_is_the_documented_one(name, parameters, dropouts):
     model = train_model.build_model(name)
     assert model.count_params() == parameters
-    assert [layer.rate for layer in model.layers if hasattr(layer, "rate")] == dropouts
+    hidden = model.layers[:-1]
+    assert [layer.rate for layer in hidden if hasattr(layer, "rate")] == dropouts
+    activations = {layer.activation.__name__ for layer in hidden if hasattr(layer, "activation")}
+    pools = {type(layer).__name__ for layer in hidden if hasattr(layer, "pool_size")}
+    assert activations == {"relu"} and pools == {"MaxPooling2D"}
 
 
 PLAIN = {"batch_size": 32, "optimizer": "adam", "learning_rate": None, "patience": None}
@@ -40,7 +45,7 @@ LARGE = {"epochs": 50, "batch_size": 128, "optimizer": "adadelta", "patience": 5
 @pytest.mark.parametrize(
     "typed, expected",
     [
-        ([], {"augment": True}),
+        ([], {"augment": True, "data": "auto"}),
         (["--recipe=published"], PLAIN),
         ([*PUBLISHED, "3x3"], PLAIN | {"epochs": 10}),
         ([*PUBLISHED, "3x3-pooled"], PLAIN | {"epochs": 10}),
@@ -55,20 +60,48 @@ def test_typed_option_wins_over_the_recipe_and_that_over_the_default(monkeypatch
     assert {name: arguments[name] for name in expected} == expected
 
 
-def test_options_reach_the_training(small_data, monkeypatch, tmp_path):
+@pytest.fixture
+def begin(small_data, monkeypatch, tmp_path):
+    """Return a function that runs train_model.py; it returns what would be trained."""
+
     def train(model, train_set, validation_set, **settings):
-        given.update(settings, images=len(train_set[0]), others=len(validation_set[0]))
+        given.update(weights=model.get_weights()[0], last_image=train_set[0][-1])
+        given.update(images=train_set[0], others=validation_set[0], settings=settings)
+        given.update(seed=settings["seed"])
+        return {}, False
+
+    def calibrate(model, images, labels):
+        given.update(calibrated_on=images)
         raise KeyboardInterrupt
+
+    def run(*typed):
+        run_main(TRAIN, "--data", small_data, *typed, cwd=tmp_path, status=130)
+        return given.copy()
 
     given, train.__kwdefaults__ = {}, train_model.train.__kwdefaults__
     monkeypatch.setattr(train_model, "train", train)
+    monkeypatch.setattr(train_model, "calibrate", calibrate)
+    return run
+
+
+def test_options_reach_the_training(begin):
     options = {"epochs": 3, "batch_size": 7, "optimizer": "lion", "learning_rate": 0.5}
     options |= {"patience": 2, "seed": 9}
     typed = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
-    typed += ["--no-augment", "--validation-split=0.1"]
-    run_main(TRAIN, "--data", small_data, *typed, cwd=tmp_path, status=130)
-    seen = options | {"augment": False, "images": 1350, "others": 150}
-    assert given == train.__kwdefaults__ | seen
+    given = begin(*typed, "--no-augment", "--validation-split=0.1")
+    assert given["settings"] == train_model.train.__kwdefaults__ | options | {"augment": False}
+    assert (len(given["images"]), len(given["others"])) == (1350, 150)
+
+
+def test_network_is_calibrated_on_the_validation_images(begin):
+    given = begin()
+    assert given["calibrated_on"] is given["others"]
+
+
+@pytest.mark.parametrize("part", ["weights", "last_image", "seed"])  # The last image is drawn.
+def test_seed_decides_what_is_random(begin, part):
+    first, again, other = (begin("--seed", seed)[part] for seed in (5, 5, 6))
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
 
 
 ORDERED = np.arange(100)
@@ -81,17 +114,12 @@ def test_split_takes_the_last_images_for_validation(share, count):
     assert np.array_equal(validation_set, (ORDERED[count:], ORDERED[count:] % 9))
 
 
-@pytest.mark.parametrize("labels, warned", [(ORDERED // 10, True), (ORDERED % 10, False)])
+@pytest.mark.parametrize(
+    "labels, warned", [(ORDERED // 10, True), (ORDERED % 10, False), (np.sign(ORDERED), False)]
+)
 def test_data_sorted_by_label_are_warned_of(capsys, labels, warned):
     train_model.split(ORDERED, labels, 0.2)
     assert ("warning: " in capsys.readouterr().err) == warned
-
-
-def test_drawn_data_are_as_many_as_mnists_and_others_for_the_test(monkeypatch):
-    monkeypatch.setattr(train_model, "draw_digits", lambda count, seed: (count, seed))
-    train_set, test_set = (train_model.load_digits("drawn", name) for name in ("train", "test"))
-    assert (train_set[0], test_set[0]) == (60_000, 10_000) and train_set[1] != test_set[1]
-    assert "not MNIST" in train_set[2]
 
 
 UNAMBIGUOUS = {
@@ -128,20 +156,13 @@ def test_no_drawn_digits_can_be_joined_to_others():
     assert images.shape == (0, 28, 28) and labels.shape == (0,)
 
 
-def test_drawn_digits_depend_on_the_seed_alone():
-    (first, labels), (again, same), (other, _) = map(draw_digits, (20, 20, 20), (5, 5, 6))
-    assert np.array_equal(first, again) and np.array_equal(labels, same)
-    assert not np.array_equal(first, other)
-
-
-@pytest.mark.parametrize(
-    "digit, above, below", [(2, "right", "left"), (3, "right", "right"), (5, "left", "right")]
-)
-def test_drawn_digits_stand_upright_and_are_not_mirrored(digit, above, below):
-    images, labels = draw_digits(1000, 60)
-    picture = images[labels == digit].mean(axis=0)
-    middles = [np.average(np.arange(28), weights=picture[row]) for row in (10, 16)]
-    assert ["left" if middle < 14 else "right" for middle in middles] == [above, below]
+@pytest.mark.parametrize("digit, picture", [(4, DIGIT), (5, OTHER)])
+def test_drawn_digits_stand_upright_and_are_not_mirrored(digit, picture):
+    images, labels = draw_digits(500, 60)
+    drawn = images[labels == digit].mean(axis=0)
+    views = [picture, picture[:, ::-1], picture[::-1], picture[::-1, ::-1], picture.T]
+    alike = [np.corrcoef(drawn.ravel(), view.ravel())[0, 1] for view in views]
+    assert np.argmax(alike) == 0
 
 
 def two_epochs(seed, augment=False):
@@ -180,10 +201,32 @@ def test_without_one_cycle_the_optimizer_is_plain_keras(name):
     assert float(train_model.make_optimizer(name, 0.3).learning_rate) == pytest.approx(0.3)
 
 
-def test_epoch_takes_each_image_once():
-    model, digits = train_model.build_model(), draw_digits(50, 3)
-    train_model.train(model, digits, digits, epochs=2, batch_size=8, optimizer="sgd")
-    assert int(model.optimizer.iterations) == 2 * 7
+@pytest.mark.parametrize("typed, highest", [(None, 0.01), (0.5, 0.5)])
+def test_one_cycle_rises_for_15_percent_of_the_steps_and_falls_to_zero(typed, highest):
+    optimizer, rates = train_model.make_optimizer("adam", typed, 100), []
+    for step in range(101):
+        optimizer.iterations.assign(step)
+        rates.append(float(optimizer.learning_rate))
+    assert np.argmax(rates) == 15 and max(rates) == pytest.approx(highest)
+    assert [rates[0], rates[100]] == pytest.approx([0, 0], abs=1e-6) and rates[60] > 0
+
+
+def small_model():
+    layers = [keras.Input((28, 28, 1)), keras.layers.Flatten(), keras.layers.Dense(10, "softmax")]
+    return keras.Sequential(layers)
+
+
+@pytest.mark.parametrize("epochs, batch_size, steps", [(2, 80, 4), (1, None, 5), (5, None, 2)])
+def test_epoch_takes_each_image_once_and_one_cycle_all_epochs(epochs, batch_size, steps):
+    """By default a batch has 64 images for each epoch, and at most 256."""
+    model, digits = small_model(), draw_digits(300, 3)
+    settings = {"epochs": epochs, "batch_size": batch_size, "optimizer": "sgd", "augment": False}
+    train_model.train(model, digits, digits, **settings)
+    optimizer = model.optimizer
+    assert int(optimizer.iterations) == epochs * steps
+    assert float(optimizer.learning_rate) == pytest.approx(0, abs=1e-6)
+    optimizer.iterations.assign(epochs * steps - 1)
+    assert float(optimizer.learning_rate) > 1e-3
 
 
 SEVEN, ONE = [0.001] * 7 + [0.991, 0.001, 0.001], [0.001, 0.991] + [0.001] * 8
@@ -198,12 +241,12 @@ def test_best_epoch_is_kept_in_float32(monkeypatch, fourth, patience, epochs, in
     def answer(epoch, logs):
         if isinstance(answers[epoch], BaseException):
             raise answers[epoch]
-        model.layers[-1].set_weights([np.zeros((128, 10)), np.log(answers[epoch])])
+        model.layers[-1].set_weights([np.zeros((784, 10)), np.log(answers[epoch])])
 
     # Of ten images, seven are sevens. "Three" has the lower loss, "seven" is right more often.
     answers = [THREE, SEVEN, ONE, fourth, ONE]
     images, labels = np.zeros((10, 28, 28), np.uint8), np.array([7] * 7 + [3] * 3)
-    model, sets = train_model.build_model(), ((images[:9], np.ones(9, int)), (images, labels))
+    model, sets = small_model(), ((images[:9], np.ones(9, int)), (images, labels))
     settings = {"optimizer": "sgd", "learning_rate": 1e-12, "one_cycle": False, "augment": False}
     callback = keras.callbacks.LambdaCallback(on_epoch_begin=answer)
     monkeypatch.setattr(train_model, "fastest_policy", lambda: "mixed_bfloat16")
@@ -213,30 +256,41 @@ def test_best_epoch_is_kept_in_float32(monkeypatch, fourth, patience, epochs, in
     assert {layer.compute_dtype for layer in model.layers} == {"float32"}
 
 
-def test_same_seed_same_weights_and_another_seed_others(monkeypatch, tmp_path):
-    monkeypatch.setattr(train_model, "print_statistics", lambda *_: None)  # to save time
-    images, labels = draw_digits(100, 0)
-    np.savez(tmp_path / "a.npz", x_train=images, y_train=labels)
-    weights = []
+def test_training_depends_on_its_seed_alone():
+    digits, weights = draw_digits(50, 3), []
     for seed in (5, 5, 6):
-        run_main(TRAIN, "--data=a.npz", "--epochs=1", "--seed", seed, cwd=tmp_path)
-        model = keras.saving.load_model(tmp_path / "digit_classifier.keras")
-        weights.append(np.concatenate([array.ravel() for array in model.get_weights()]))
+        keras.utils.set_random_seed(0)
+        model = small_model()
+        train_model.train(model, digits, digits, epochs=1, batch_size=25, seed=seed)
+        weights.append(model.get_weights()[0])
     assert np.array_equal(weights[0], weights[1])
     assert not np.array_equal(weights[0], weights[2])
+
+
+@pytest.mark.parametrize("smoothing, loss", [(0.0, -np.log(0.55)), (1.0, -np.log(THREE).mean())])
+def test_loss_is_that_of_smoothed_labels(smoothing, loss):
+    model, threes = small_model(), (np.zeros((9, 28, 28), np.uint8), np.full(9, 3))
+    model.set_weights([np.zeros((784, 10)), np.log(THREE)])
+    settings = {"epochs": 1, "learning_rate": 1e-12, "label_smoothing": smoothing}
+    history, _ = train_model.train(model, threes, threes, **settings)
+    assert history["val_loss"] == pytest.approx([loss], rel=1e-3)
 
 
 @pytest.mark.parametrize("factor", [0.23, 4.3])
 def test_calibration_finds_the_lowest_loss_and_changes_no_decision(trained, small_data, factor):
     images, labels = (array[-300:] for array in train_model.load_digits(small_data, "train")[:2])
-    model, inputs = keras.saving.load_model(trained[0]), as_input(images)
+    model = keras.saving.load_model(trained[0])
+
+    def loss_and_decisions():
+        probabilities = np.asarray(model(as_input(images)))
+        return -np.log(probabilities[range(300), labels]).mean(), probabilities.argmax(axis=1)
+
+    lowest, before = loss_and_decisions()
     output = model.layers[-1]
-    lowest, before = model.evaluate(inputs, labels, verbose=0)[0], model.predict(inputs, verbose=0)
     output.set_weights([factor * array for array in output.get_weights()])
     train_model.calibrate(model, images, labels)
-    after = model.predict(inputs, verbose=0)
-    assert model.evaluate(inputs, labels, verbose=0)[0] == pytest.approx(lowest, rel=0.01)
-    assert np.array_equal(after.argmax(axis=1), before.argmax(axis=1))
+    loss, after = loss_and_decisions()
+    assert loss == pytest.approx(lowest, rel=0.01) and np.array_equal(after, before)
 
 
 def test_training_prints_what_became_of_it_and_only_progress_on_standard_error(trained):
@@ -262,11 +316,11 @@ def test_statistics_are_what_the_saved_network_does(trained, small_data):
 
 @pytest.fixture(scope="module", params=["keras", "h5"])
 def saved(request, trained, tmp_path_factory):
-    """Path of the trained network, in each format."""
+    """Path of the trained network, and of one with other layers in the other format."""
     if request.param == "keras":
         return trained[0]
-    path = tmp_path_factory.mktemp("saved") / "copy.h5"
-    train_model.save_model(keras.saving.load_model(trained[0]), path)
+    path = tmp_path_factory.mktemp("saved") / "a.h5"
+    train_model.save_model(train_model.build_model("3x3-dropout", "small \udcff.npz"), path)
     return path
 
 
@@ -285,18 +339,20 @@ def test_saved_network_is_plain_keras_without_settings_that_an_older_one_may_not
     with warnings.catch_warnings(action="error"):
         model = keras.saving.load_model(saved)
     # So small a file holds no state of an optimizer.
-    assert model.name == "trained_on_small_.npz" and saved.stat().st_size < 500_000
+    assert model.name == "trained_on_small_.npz"
+    assert saved.stat().st_size < 6 * model.count_params()
 
 
-def test_another_network_trains_saves_loads_and_predicts(small_data, monkeypatch, tmp_path, caplog):
+def test_another_network_is_trained_as_published(small_data, monkeypatch, tmp_path, caplog):
+    shown = []
     monkeypatch.setattr(train_model, "calibrate", None)  # It is part of our recipe only.
+    monkeypatch.setattr(train_model.plt, "show", lambda: shown.append("curves"))
     options = [*PUBLISHED, "3x3-pooled", "--epochs", 2, "--plots", "b/c", "--output", "folder/a.h5"]
-    run_main(TRAIN, "--data", small_data, *options, cwd=tmp_path)
+    run = run_main(TRAIN, "--data", small_data, *options, cwd=tmp_path)
     files = {name for name, content in files_in(tmp_path).items() if content}
-    assert files == {"folder/a.h5", "b/c/training_curves.png"}
+    assert files == {"folder/a.h5", "b/c/training_curves.png"} and shown == ["curves"]
     assert not [record for record in caplog.records if record.name == "absl"]  # Keras's
-    run = run_main(PREDICT, "--data", small_data, "--model", "folder/a.h5", cwd=tmp_path)
-    assert accuracy_in(run.stdout) > 50
+    assert float(result(run.stdout, "validation accuracy").partition("%")[0]) > 50
 
 
 @linux_only  # Elsewhere not everybody may make links.
