@@ -249,29 +249,26 @@ def report_scores(model, data, labels, probabilities, pictures, plots, prefix=""
     are what the network saw. The plots' names in the folder `plots` begin with the prefix.
     """
     is_read = probabilities.any(axis=1)
-    predicted = probabilities.argmax(axis=1)
-    confusion = tf.math.confusion_matrix(labels[is_read], predicted[is_read], CLASSES).numpy()
+    true, shares = labels[is_read], probabilities[is_read]
+    predicted = shares.argmax(axis=1)
+    confusion = tf.math.confusion_matrix(true, predicted, CLASSES).numpy()
     mistakes = len(labels) - confusion.trace()
+    unread = len(labels) - len(true)
     print_result("network", model.name)
     print_result("data", data)
     print_result("accuracy", f"{1 - mistakes / len(labels):.2%} of {len(labels):,} images")
-    if is_read.any():
-        losses = keras.losses.sparse_categorical_crossentropy(
-            labels[is_read], probabilities[is_read]
-        )
-        error = calibration_error(labels[is_read], probabilities[is_read])
+    if len(true):
+        losses = keras.losses.sparse_categorical_crossentropy(true, shares)
         print_result("loss", f"{np.mean(losses):.4f}")
-        print_result("calibration error", f"{error:.2%}")
+        print_result("calibration error", f"{calibration_error(true, shares):.2%}")
     print_result("misclassified", f"{mistakes:,}")
-    if not is_read.all():
-        print_result(
-            "unread", f"{np.count_nonzero(~is_read):,} not read as one digit, counted as wrong"
-        )
+    if unread:
+        print_result("unread", f"{unread:,} not read as one digit, counted as wrong")
     print_classification_report(confusion, labels)
     print(f"\nconfusion matrix, a row a true digit, a column a predicted one\n{confusion}\n")
     title = f"{data}: {mistakes:,} of {len(labels):,} misclassified"
-    wrong = is_read & (predicted != labels)
-    figure = plot_mistakes(pictures[wrong], labels[wrong], probabilities[wrong], title)
+    wrong = predicted != true
+    figure = plot_mistakes(pictures[is_read][wrong], true[wrong], shares[wrong], title)
     save_plot(figure, Path(plots, f"{prefix}misclassified.png"), "Misclassified digits")
     figure = plot_confusion(confusion, title)
     save_plot(figure, Path(plots, f"{prefix}confusion_matrix.png"), "Confusion matrix")
