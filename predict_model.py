@@ -85,10 +85,8 @@ def load_model(path):
     try:
         model = keras.saving.load_model(path, compile=False)
         (probabilities,) = predict(model, NOTHING.picture[np.newaxis])
-        are_probabilities = probabilities.min() >= 0 and np.isclose(
-            probabilities.sum(), 1, atol=1e-3
-        )
-        if probabilities.shape != (CLASSES,) or not are_probabilities:
+        adds_up = np.isclose(probabilities.sum(), 1, atol=1e-3)
+        if probabilities.shape != (CLASSES,) or probabilities.min() < 0 or not adds_up:
             raise ValueError("its outputs are no ten probabilities")
     # A damaged or foreign file can raise nearly anything in Keras and h5py.
     except Exception as error:
@@ -128,7 +126,7 @@ class Reading(NamedTuple):
     """A digit of an image, and how the network reads it."""
 
     picture: np.ndarray  # as MNIST's are: uint8 (28, 28), 0 (background) to 255 (ink)
-    box: tuple  # left, top, width, height in to_grey's picture
+    box: tuple  # left, top, width, height in pixels of what as_image returns: at most SIDE large
     row: int  # 1 is the top one
     place: int  # in its row, 1 is the left one
     score: float  # how much it is like a digit
@@ -145,7 +143,7 @@ class Reading(NamedTuple):
         return self.probabilities.max()
 
 
-# What is read in an image without a digit.
+# An image that was not read as one digit, an empty sheet, a blank input to try a network on.
 NOTHING = Reading(np.zeros(IMAGE_SHAPE, np.uint8), None, 1, 1, 0.0)
 
 
@@ -281,7 +279,7 @@ def plot_mistakes(pictures, labels, probabilities, title):
     """Plot mistakes, the most confident first, and no more than can be seen; returns the figure."""
     confidences = probabilities.max(axis=1)
     shown = np.argsort(-confidences, kind="stable")[:60]
-    title = f"{title}; shown: the {len(shown)} most confident mistakes"
+    title += f"; shown: the {len(shown)} most confident mistakes"
     figure = new_grid(len(shown), 10, title)
     for axis, index in zip(figure.axes, shown):
         read = f"read {probabilities[index].argmax()} ({confidences[index]:.1%})"
@@ -354,7 +352,7 @@ def plot_confusion(confusion, title):
 def parse_arguments():
     """Parse the command line of predict_model.py."""
     parser, inputs = make_parser(
-        "Score a trained network on MNIST's test set, or read images of digits."
+        "Score a trained network on test images, MNIST's by default, or read images of digits."
     )
     inputs.add_argument(
         "images", metavar="IMAGE", nargs="*", default=[], help="image files or folders to read"
@@ -374,7 +372,7 @@ def parse_arguments():
 
 
 def score_test_set(model, arguments):
-    """Score the network on MNIST's test set, and plot its mistakes."""
+    """Score the network on the test images of `--data`, and plot its mistakes."""
     images, labels, data = load_digits(arguments.data, "test")
     probabilities = predict(model, images)
     report_scores(model, f"test images of {data}", labels, probabilities, images, arguments.plots)
@@ -484,8 +482,7 @@ def draw_window(model):
     heading = right.set_title("")
     bars = right.barh(range(CLASSES), 0)
     changing = [drawn, seen, heading, *bars]
-    for artist in changing:
-        artist.set_animated(True)
+    plt.setp(changing, animated=True)
 
     def keep_background(event):
         """Copy the window as Matplotlib has drawn it: without what changes."""
@@ -570,10 +567,13 @@ def draw_window(model):
 
 
 def image_files(paths):
-    """Yield the files among the paths, and of a folder all images below it, sorted."""
+    """Yield all images below each path, sorted; where there are none, the path itself."""
     for path in paths:
-        files = [file for file in Path(path).rglob("*") if file.is_file()] if path else []
-        yield from sorted(str(file) for file in files if is_image(file.relative_to(path))) or [path]
+        below = Path(path).rglob("*") if path else []
+        images = [
+            str(file) for file in below if file.is_file() and is_image(file.relative_to(path))
+        ]
+        yield from sorted(images) or [path]
 
 
 def is_image(path):
@@ -663,8 +663,8 @@ def find_digits(image):
     for row, row_of_marks in enumerate(in_rows(digits), 1):
         for place, mark in enumerate(row_of_marks, 1):
             mask = np.uint8(mark_at == mark.number)
-            picture, box = as_mnist(ink, mask), cv2.boundingRect(mask)
-            readings.append(Reading(picture, box, row, place, mark.score))
+            box = cv2.boundingRect(mask)
+            readings.append(Reading(as_mnist(ink, mask), box, row, place, mark.score))
     return readings
 
 
@@ -813,7 +813,7 @@ LEAST_STROKE = 2.2  # pixels of that box; a thinner stroke would vanish, and MNI
 
 
 def with_visible_stroke(digit):
-    """Widen a stroke that is too thin, of a digit, uint8 (h, w).
+    """Enlarge a digit, uint8 (h, w), and widen its stroke if it is too thin.
 
     The width of a long stroke is twice its area over the length of its outline.
     """

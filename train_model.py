@@ -69,7 +69,7 @@ CLASSES = 10
 conv = partial(Conv2D, activation="relu")
 pool = MaxPooling2D
 
-# Each network is its list of hidden layers. All were published; the first is the default.
+# Each makes the hidden layers of a network, new ones at each call. All were published.
 ARCHITECTURES = {
     "5x5": lambda: [conv(32, 5), pool(), conv(32, 5), pool(), Flatten(), Dense(128, "relu")],
     "3x3-dropout": lambda: [
@@ -161,7 +161,7 @@ def read_npz(path, subset):
     try:
         with np.lib.npyio.NpzFile(path) as arrays:
             if max(array.file_size for array in arrays.zip.infolist()) > 2**28:
-                raise ValueError("its arrays are too large")  # MNIST's have a fifth of that.
+                raise ValueError("its arrays are too large")  # MNIST's largest is a sixth of that.
             images, labels = arrays[f"x_{subset}"], arrays[f"y_{subset}"]
         largest = labels.reshape(len(images), -1).argmax(axis=1)
         if np.array_equal(labels, np.eye(CLASSES)[largest]):  # one-hot labels
@@ -488,8 +488,8 @@ def save_plot(figure, path, title):
 
 # ---------------------------------------------------------------- the command line
 
-# How those who published each network trained it; what they do not say is as
-# Keras has it by default.
+# What `--recipe published` changes: PLAIN for every network, then what those who published it did
+# otherwise. What neither names stays at our default, as do the 5 epochs of 5x5.
 PLAIN = {
     "batch_size": 32,
     "optimizer": "adam",
@@ -608,7 +608,7 @@ def print_statistics(model, trained_on, history, train_set, validation_set, seco
 
 
 def main():
-    """Train, calibrate, save, and say how it went; returns the exit status."""
+    """Train, calibrate by our recipe, save, and say how it went; returns the exit status."""
     arguments = parse_arguments()
     curves = Path(arguments.plots, "training_curves.png")
     check_writable(arguments.output, curves)
@@ -672,9 +672,9 @@ def save_model(model, path):
     Raises:
         OSError: The file cannot be written; an earlier one is left as it is.
     """
-    # Plain SGD has no state of its own, so the file holds the network alone.
+    # Every Keras knows SGD, but not Muon, whose state would be saved as well.
     model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    # Keras asks each layer for its settings; an older one may not know those that are None.
+    # An older Keras may not know a setting that a newer one added; where it is None it is left out.
     for layer in model.layers:
         settings = without_unset(layer.get_config())
         layer.get_config = settings.copy
@@ -825,8 +825,8 @@ def draw_strokes(way, rng):
 
 # How people write each digit, a line a way of writing: the digit, a name, and its strokes (after a
 # slash, another) as points x,y in per cent of the digit's width and height, from the top left. As
-# draw_strokes cuts corners, a stroke begins and ends a quarter of the way to the next point; a
-# point given twice is reached.
+# draw_strokes cuts corners, a stroke begins a quarter of the way from its first point to the next,
+# and ends as far before its last; a point given twice is reached.
 # The ways are from public descriptions: Wikipedia, "Regional handwriting variation" (1 with
 # flag and foot, 3 flat, 4 open, 7 barred in Europe and hooked in East Asia, 9); Briem,
 # "Numbers", http://briem.net/4/4.1.2a/4.1.2.11.numbers.htm (5 of two strokes, open 3 and 4);
