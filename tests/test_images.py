@@ -75,7 +75,7 @@ FOURS = {
     "16-bit": Image.fromarray(np.asarray(PLAIN).astype(np.uint16) * 200 + 3000),
     "not a number": Image.fromarray(np.where(np.asarray(PLAIN), np.float32(0.4), np.nan)),
     **{mode: PLAIN.convert(mode) for mode in ("1", "RGBA", "LA", "CMYK", "P", "YCbCr", "I")},
-    "HEIC": Path(__file__).with_name("four.heic"),
+    "HEIC": Path(__file__).with_name("four.heic"),  # FOUR, drawn and saved by another library
     "black ink only in alpha": Image.merge("LA", [BLACK, LIGHT]),
     "white ink only in alpha": Image.merge("LA", [WHITE, LIGHT]),
     "red on green as bright": draw(FOUR, ink=(200, 60, 60), ground=(60, 131, 60), mode="RGB"),
