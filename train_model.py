@@ -102,7 +102,8 @@ def build_model(architecture="5x5", data="MNIST"):
         *ARCHITECTURES[architecture](),
         Dense(CLASSES, "softmax", name="output"),
     ]
-    name = "trained_on_" + re.sub("[^A-Za-z0-9.-]+", "_", data)
+    # With a dot in its name Keras could not load an .h5 file under PyTorch.
+    name = "trained_on_" + re.sub("[^A-Za-z0-9-]+", "_", data)
     return keras.Sequential(layers, name=name)
 
 

@@ -339,7 +339,7 @@ def test_saved_network_is_plain_keras_without_settings_that_an_older_one_may_not
     with warnings.catch_warnings(action="error"):
         model = keras.saving.load_model(saved)
     # So small a file holds no state of an optimizer.
-    assert model.name == "trained_on_small_.npz"
+    assert model.name == "trained_on_small_npz"
     assert saved.stat().st_size < 6 * model.count_params()
 
 
