@@ -33,9 +33,9 @@ for stream in ("stdin", "stdout", "stderr"):
 INTERRUPTED = 130  # exit status, by custom 128 plus the number of the signal
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
-# A notebook hands a script that it starts its own backend for plots, which may be missing here.
-if "IPython" not in sys.modules and "module:" in os.environ.get("MPLBACKEND", ""):
-    del os.environ["MPLBACKEND"]
+# Matplotlib is not imported with a backend that is missing, as one that a notebook hands to the
+# scripts it starts, so it is set after the import, if it can be. A notebook itself keeps its own.
+plot_backend = None if "matplotlib" in sys.modules else os.environ.pop("MPLBACKEND", None)
 # TensorFlow writes to the terminal while it starts, and no setting stops it all.
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 standard_error = os.dup(2)
@@ -54,6 +54,10 @@ except KeyboardInterrupt:
     sys.exit(INTERRUPTED)
 finally:
     os.dup2(standard_error, 2)
+if plot_backend:
+    os.environ["MPLBACKEND"] = plot_backend
+    with contextlib.suppress(ImportError, ValueError):
+        plt.switch_backend(plot_backend)
 keras.config.set_floatx("float32")
 keras.config.set_image_data_format("channels_last")
 logging.getLogger("absl").setLevel(logging.ERROR)  # Keras warns there of every .h5 file.
@@ -526,7 +530,10 @@ def between(low, high, kind):
 
 def optimizer(name):
     """Check the name of one of Keras's optimizers, as an argparse type."""
-    keras.optimizers.get(name)
+    try:
+        keras.optimizers.get(name)
+    except KeyError as error:  # of one that needs another
+        raise ValueError(error) from error
     return name
 
 

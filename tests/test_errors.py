@@ -91,6 +91,7 @@ def test_arrays_that_are_no_digits_are_refused_with_what_is_wanted(tmp_path, cha
         (TRAIN, "--learning-rate=nan", "not from"),
         (TRAIN, "--optimizer=gradient", "invalid optimizer"),
         (TRAIN, "--optimizer=loss_scale_optimizer", "invalid optimizer"),
+        (TRAIN, "--optimizer=LossScaleOptimizer", "invalid optimizer"),
         (TRAIN, "--validation-split=1.1", "not from 0"),
         (TRAIN, "--output=network.txt", ".keras or .h5"),
         (TRAIN, "--architecture=7x7", "5x5"),

@@ -1,6 +1,7 @@
 """Odd surroundings, no MNIST, interrupts, kills, full disks and closed streams."""
 
 import io
+import json
 import multiprocessing
 import os
 import signal
@@ -45,24 +46,30 @@ def test_start_that_fails_says_why_in_a_line(tmp_path, module, status, said):
     assert run.stderr.startswith(said) and len(run.stderr.splitlines()) < 2
 
 
+SEEN = """
+import train_model
+keras, plt = train_model.keras, train_model.plt
+train_model.save_plot(train_model.new_plot('', 4, 3), train_model.Path("a.png"), "A title")
+print(keras.backend.backend(), keras.config.floatx(), keras.config.image_data_format())
+print(keras.layers.Dense(1).compute_dtype, plt.get_backend())
+"""
+
+
 @pytest.mark.parametrize(
-    "before, backend, taken",
-    [
-        ("import sys", "svg", "svg"),
-        ("import sys", "module://notebook", "none"),
-        ("import sys; sys.modules['IPython'] = sys", "module://notebook", "module://notebook"),
-    ],
+    "backend, of_plots, is_set",
+    [("jax", "svg", True), ("nonsense", "module://nowhere.at", False), ("torch", "no such", False)],
 )
-def test_plots_are_shown_as_is_set_but_as_in_a_notebook_only_there(
-    tmp_path, before, backend, taken
-):
-    # In the place of the first package that is imported, which saves the start of the others.
-    first = "import os, sys; sys.exit(os.environ.get('MPLBACKEND', 'none'))"
-    (tmp_path / "cv2.py").write_text(first)
-    (tmp_path / "start.py").write_text(f"{before}\nimport train_model")
-    around = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{PROJECT}", "MPLBACKEND": backend}
-    run = run_script(tmp_path / "start.py", cwd=tmp_path, status=1, **around)
-    assert run.stderr == f"{taken}\n"
+def test_settings_around_the_scripts_change_nothing(tmp_path, backend, of_plots, is_set):
+    settings = {"floatx": "float64", "image_data_format": "channels_first", "backend": "torch"}
+    (tmp_path / "keras.json").write_text(json.dumps(settings))
+    (tmp_path / "seen.py").write_text(SEEN)
+    around = {"PYTHONPATH": str(PROJECT), "KERAS_HOME": str(tmp_path)}
+    around |= {"KERAS_BACKEND": backend, "MPLBACKEND": of_plots}
+    run = run_script(tmp_path / "seen.py", cwd=tmp_path, **around)
+    *seen, plots = run.stdout.split()[-5:]
+    assert seen == ["tensorflow", "float32", "channels_last", "float32"]
+    assert (plots == of_plots) == is_set
+    assert not run.stderr and (tmp_path / "a.png").is_file()
 
 
 def save_again_and_again(path):
