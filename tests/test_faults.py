@@ -105,10 +105,12 @@ def test_network_is_whole_at_any_time_while_two_processes_save_it_and_are_killed
 
 
 @linux_only
-def test_closed_standard_streams_are_no_error(trained, small_data, tmp_path):
+@pytest.mark.parametrize("closed", ["<&- >&- 2>&-", ">&-"])
+def test_closed_standard_streams_are_no_error(trained, small_data, tmp_path, closed):
     options = "--data", small_data, "--model", trained[0], "--plots", "."
-    run_script(PREDICT, *options, cwd=tmp_path, redirection="<&- >&- 2>&-")
+    run = run_script(PREDICT, *options, cwd=tmp_path, redirection=closed)
     files = files_in(tmp_path)
+    assert not run.stderr
     assert files.keys() == {"misclassified.png", "confusion_matrix.png"}
     assert all(content.startswith(b"\x89PNG") for content in files.values())
 
