@@ -25,23 +25,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 # First, as it sets Keras up.
+import train_model
 from train_model import (
-    BOX,
     CLASSES,
     IMAGE_SHAPE,
     MODEL_FILE,
     InputError,
     as_input,
-    centred,
     check_writable,
-    cut,
     drawable,
     load_digits,
     make_parser,
     new_plot,
     print_message,
     print_result,
-    resized,
     run_as_script,
     save_plot,
 )
@@ -805,27 +802,7 @@ def as_mnist(ink, mask):
     """Make the picture of a digit, as MNIST's are, of its ink where the mask is 1."""
     around = cv2.dilate(mask, None)  # with the soft edge of the strokes
     ink = cv2.normalize(ink, None, 255, 0, cv2.NORM_INF, mask=around)
-    return centred(with_visible_stroke(cut(ink)))
-
-
-SUBPIXELS = 4  # to a pixel of the box that the digit fills, while its stroke is widened
-LEAST_STROKE = 2.2  # pixels of that box; a thinner stroke would vanish, and MNIST's are not
-
-
-def with_visible_stroke(digit):
-    """Enlarge a digit, uint8 (h, w), and widen its stroke if it is too thin.
-
-    The width of a long stroke is twice its area over the length of its outline.
-    """
-    digit = resized(digit, SUBPIXELS * BOX / max(digit.shape))
-    solid = np.uint8(digit > digit.max() / 2)
-    outline = cv2.erode(solid, None, borderValue=0) < solid
-    width = 2 * np.count_nonzero(solid) / np.count_nonzero(outline)
-    missing = round(SUBPIXELS * LEAST_STROKE - width)
-    if missing <= 0:
-        return digit
-    pen = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (missing + 1, missing + 1))
-    return cut(cv2.dilate(np.pad(digit, missing), pen))
+    return train_model.as_mnist(ink)
 
 
 if __name__ == "__main__":

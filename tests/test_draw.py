@@ -165,7 +165,7 @@ def test_without_a_display_it_is_told_in_a_line(trained, tmp_path):
     assert run.stderr.startswith("predict_model.py: error: --draw") and "display" in run.stderr
 
 
-@pytest.mark.parametrize("other", [["a.png"], ["--csv", "a.csv"], ["--data", "drawn"]])
+@pytest.mark.parametrize("other", [["a.png"], ["--csv", "a.csv"], ["--data", "synthetic"]])
 def test_drawing_does_not_go_with_other_input(tmp_path, other):
     run = run_main(PREDICT, "--draw", *other, cwd=tmp_path, status=2)
     assert run.stderr.startswith("predict_model.py: error: argument ")

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageChops, ImageDraw
 
 from predict_model import as_image, find_digits, predict_digit
-from train_model import InputError, draw_digits
+from train_model import InputError, synthetic_digits
 
 # Strokes on a square from 0 to 1.
 FOUR = [[(0.55, 0.1), (0.2, 0.6), (0.8, 0.6)], [(0.65, 0.35), (0.65, 0.9)]]
@@ -128,7 +128,7 @@ def test_bar_of_a_five_belongs_to_it(size):
 
 
 def test_images_as_mnists_come_back_as_they_are():
-    digits, _ = draw_digits(100, 5)
+    digits, _ = synthetic_digits(100, 5)
     alike = [likeness(Image.fromarray(digit), digit) for digit in digits]
     assert np.median(alike) > 0.99 and np.percentile(alike, 5) > 0.85
 
@@ -160,7 +160,7 @@ def test_digits_are_found_in_rows_from_left_to_right():
     assert starts[:3] == sorted(starts[:3]) and starts[3:] == sorted(starts[3:])
 
 
-(DRAWN,), (LABEL,) = draw_digits(1, seed=0)
+(DRAWN,), (LABEL,) = synthetic_digits(1, seed=0)
 INK = 255 - cv2.resize(DRAWN, (56, 56))
 PNG = cv2.imencode(".png", INK)[1].tobytes()
 FORMS = {

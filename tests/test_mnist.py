@@ -53,5 +53,5 @@ def test_pictures_that_people_made_are_read(model, capsys, name, least):
 
 
 def test_network_of_drawn_digits_reads_mnist(mnist, tmp_path):
-    run_script(TRAIN, "--data", "drawn", cwd=tmp_path)
+    run_script(TRAIN, "--data", "synthetic", cwd=tmp_path)
     assert accuracy_in(run_main(PREDICT, "--data", mnist, cwd=tmp_path).stdout) >= 97.5
