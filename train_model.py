@@ -135,7 +135,7 @@ def main():
         return INTERRUPTED
     print_statistics(model, trained_on, history, train_set, validation_set, seconds)
     print_result("network saved as", arguments.output)
-    save_plot(plot_history(history, data, arguments.augment), curves, "Training curves")
+    save_plot(plot_history(history, data, recipe), curves, "Training curves")
     plt.show()
     return 0
 
@@ -406,6 +406,7 @@ def train(model, train_set, validation_set, recipe=RECIPE, callbacks=()):
                 verbose=verbose,
                 callbacks=[keep_best, stop_early, keras.callbacks.TerminateOnNaN(), *callbacks],
                 validation_data=validation_batches,
+                shuffle=False,  # Keras would warn that it cannot shuffle a Dataset; this one is.
             )
     except KeyboardInterrupt:
         if not model.history.epoch:
@@ -588,7 +589,7 @@ def save_model(model, path):
     Raises:
         OSError: The file cannot be written; an earlier one is left as it is.
     """
-    copy = keras.models.clone_model(model)
+    copy = type(model).from_config(model.get_config())
     copy.set_weights(model.get_weights())
     # An older Keras may not know a setting that a newer one added; where it is None it is left out.
     for layer in copy.layers:
@@ -617,10 +618,12 @@ def print_statistics(model, trained_on, history, train_set, validation_set, seco
     print_result("software", f"Keras {keras.__version__} with TensorFlow {tf.__version__}")
 
 
-def plot_history(history, data, augment):
+def plot_history(history, data, recipe):
     """Plot accuracy and loss of both sets over the epochs; returns the figure."""
     figure = new_plot(f"Training on {data}", 10, 4, 1, 2)
-    training = "training, on distorted images" if augment else "training"
+    training = "training"
+    training += ", distorted images" if recipe["augment"] else ""
+    training += ", smoothed labels" if recipe["label_smoothing"] else ""
     epochs = range(1, len(history["loss"]) + 1)
     for axis, name in zip(figure.axes, ("accuracy", "loss")):
         axis.plot(epochs, history[name], "o-", label=training)
@@ -683,15 +686,16 @@ def run_as_script(main):
     """Run a script's main; an error that a user can put right, and Ctrl-C, end it in one line."""
     with contextlib.suppress(AttributeError):  # A notebook's stream prints any name.
         sys.stdout.reconfigure(errors="backslashreplace")
-    status = 1
     try:
         with plt.style.context("default"):  # whatever stands in the user's matplotlibrc
             status = main()
         sys.stdout.flush()
     except BrokenPipeError:  # Whoever read the results has gone, as `| head` does.
+        status = 1
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (InputError, OSError) as error:
-        print_message("error", error)
+        status, file = 1, getattr(error, "filename", None)
+        print_message("error", f"{file}: {error.strerror}" if file else error)
     except KeyboardInterrupt:
         status = INTERRUPTED
         print_message("error", STOPPED)

@@ -6,7 +6,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from conftest import LINUX, PREDICT, TRAIN, files_in, linux_only, run_main
+from conftest import LINUX, PREDICT, TRAIN, files_in, linux_only, run_main, small_network
 from PIL import Image
 
 import predict_model
@@ -18,16 +18,14 @@ from train_model import keras
 def folder(tmp_path_factory):
     """Folder with good and bad files, which the tables below name."""
     folder = tmp_path_factory.mktemp("files")
-    images, labels = train_model.draw_digits(100, seed=0)
+    images, labels = train_model.synthetic_digits(100, seed=0)
     np.savez_compressed(folder / "good.npz", x_train=images, y_train=labels)
-    np.savez_compressed(folder / "bomb.npz", x_train=images, y_train=np.zeros(2**29, np.uint8))
     np.savez(folder / "scalar.npz", x_train=5, y_train=5)
     np.save(folder / "array.npy", labels)
     (folder / "images.idx3-ubyte").write_bytes(b"\0\0\x08\x03" + images.tobytes())
     zipfile.ZipFile(folder / "empty.npz", "w").close()
-    network = [keras.Input((28, 28, 1)), keras.layers.Flatten(), keras.layers.Dense(10, "softmax")]
     for ending in ("keras", "h5"):
-        keras.Sequential(network).save(folder / f"good.{ending}")
+        small_network().save(folder / f"good.{ending}")
     for ending in ("keras", "h5", "npz"):
         good = (folder / f"good.{ending}").read_bytes()
         (folder / f"cut.{ending}").write_bytes(good[: len(good) // 2])
@@ -64,21 +62,21 @@ NO_DIGITS = {
     "below 0": lambda images, labels: (images.astype(int) - 1, labels),
     "above 255": lambda images, labels: (images.astype(int) + 1, labels),
     "(n, 24, 28)": lambda images, labels: (images[:, 4:], labels),
+    "(28, 28, n)": lambda images, labels: (images.T, labels),
+    "(n, 784)": lambda images, labels: (images.reshape(-1, 784), labels),
+    "(n, 28, 28, 3)": lambda images, labels: (np.stack([images] * 3, axis=3), labels),
     "no images": lambda images, labels: (images[:0], labels[:0]),
     "fewer labels": lambda images, labels: (images, labels[1:]),
     "label 10": lambda images, labels: (images, labels + 1),
     "label 0.5": lambda images, labels: (images, labels / 2),
-    "half hot": lambda images, labels: (images, np.eye(10)[labels] / 2),
-    "none hot": lambda images, labels: (images, np.zeros((100, 10))),
-    "all hot": lambda images, labels: (images, np.ones((100, 10))),
-    "two labels each": lambda images, labels: (images, np.stack([labels, labels], axis=1)),
+    "one-hot": lambda images, labels: (images, np.eye(10, dtype=int)[labels]),
     "objects": lambda images, labels: (images, labels.astype(object)),
 }
 
 
 @pytest.mark.parametrize("change", NO_DIGITS.values(), ids=NO_DIGITS)
 def test_arrays_that_are_no_digits_are_refused_with_what_is_wanted(tmp_path, change):
-    images, labels = change(*train_model.draw_digits(100, seed=0))
+    images, labels = change(*train_model.synthetic_digits(100, seed=0))
     np.savez(tmp_path / "a.npz", x_train=images, y_train=labels)
     assert "wanted" in refused(TRAIN, "--data", "a.npz", folder=tmp_path)
 
@@ -89,9 +87,8 @@ def test_arrays_that_are_no_digits_are_refused_with_what_is_wanted(tmp_path, cha
         (TRAIN, "--epochs=0", "not from 1"),
         (TRAIN, "--epochs=many", "invalid number"),
         (TRAIN, "--learning-rate=nan", "not from"),
-        (TRAIN, "--optimizer=gradient", "invalid optimizer"),
-        (TRAIN, "--optimizer=loss_scale_optimizer", "invalid optimizer"),
-        (TRAIN, "--optimizer=LossScaleOptimizer", "invalid optimizer"),
+        (TRAIN, "--optimizer=gradient", "gradient is none of Keras's optimizers"),
+        (TRAIN, "--optimizer=loss_scale_optimizer", "none of Keras's optimizers"),
         (TRAIN, "--validation-split=1.1", "not from 0"),
         (TRAIN, "--output=network.txt", ".keras or .h5"),
         (TRAIN, "--architecture=7x7", "5x5"),
@@ -114,7 +111,6 @@ def test_help_lists_the_options(tmp_path, script, option):
 @pytest.mark.parametrize(
     "script, options, said",
     [
-        (TRAIN, "--data bomb.npz", "bomb.npz: its arrays are too large"),
         (TRAIN, "--output folder.keras", "folder.keras: cannot be written"),
         (TRAIN, "--output file/a.keras", "file/a.keras: cannot be written"),
         (TRAIN, "--plots file", "file/training_curves.png: cannot be written"),
@@ -144,13 +140,6 @@ def test_network_that_both_scripts_mean_is_the_same(tmp_path):
     assert f"error: {train_model.MODEL_FILE}: " in refused(PREDICT, folder=tmp_path)
 
 
-def test_training_that_diverges_saves_nothing(folder):
-    before = files_in(folder)
-    options = "--data=good.npz", "--epochs=1", "--learning-rate=1e12", "--recipe=published"
-    run = run_main(TRAIN, *options, cwd=folder, status=1)
-    assert "--learning-rate" in run.stderr.splitlines()[-1] and files_in(folder) == before
-
-
 IMAGE, FLATTEN, DENSE = keras.Input((28, 28, 1)), keras.layers.Flatten, keras.layers.Dense
 UNEVEN = DENSE(10, "softmax", bias_initializer=keras.initializers.RandomNormal(stddev=3, seed=0))
 OTHER_NETWORKS = {
@@ -178,8 +167,8 @@ def test_network_that_gives_no_probabilities_of_digits_is_refused(tmp_path, name
 
 @pytest.mark.parametrize("shape", [(28, 28, 1), (28, 28), (784,)])
 def test_network_of_any_usual_shape_of_images_is_read(tmp_path, shape):
-    network = keras.Sequential([keras.Input(shape), FLATTEN(), DENSE(10, "softmax")])
-    images, _ = train_model.draw_digits(20, seed=0)
+    network = small_network(shape)
+    images, _ = train_model.synthetic_digits(20, seed=0)
     network.save(tmp_path / "a.h5")
     read = predict_model.load_model(tmp_path / "a.h5")
     expected = network.predict(images.reshape(-1, *shape) / 255, verbose=0)

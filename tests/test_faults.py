@@ -1,4 +1,4 @@
-"""Odd surroundings, no MNIST, interrupts, kills, full disks and closed streams."""
+"""Odd surroundings, no MNIST, interrupts, kills, full disks and closed pipes."""
 
 import io
 import json
@@ -13,19 +13,30 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import PREDICT, PROJECT, TRAIN, files_in, linux_only, run_main, run_script
+from conftest import (
+    PREDICT,
+    TRAIN,
+    files_in,
+    linux_only,
+    network_answering,
+    result,
+    run_main,
+    run_script,
+    small_network,
+)
 
 import train_model
-from train_model import keras
+from train_model import keras, plt
 
-NETWORK = "digit_classifier.keras"
+NETWORK = train_model.MODEL_FILE
 
 
 @pytest.fixture
 def digit(tmp_path):
-    """Path of the picture of a digit."""
-    image = 255 - np.kron(train_model.draw_digits(1, seed=0)[0][0], np.ones((4, 4), np.uint8))
-    train_model.plt.imsave(tmp_path / "digit.png", image, cmap="gray")
+    """Path of the picture of a digit, beside a network."""
+    image = 255 - np.kron(train_model.synthetic_digits(1, 0)[0][0], np.ones((4, 4), np.uint8))
+    plt.imsave(tmp_path / "digit.png", image, cmap="gray")
+    network_answering(np.full(10, 0.1), tmp_path / NETWORK)
     return tmp_path / "digit.png"
 
 
@@ -36,40 +47,63 @@ def old(tmp_path):
     return files_in(tmp_path)
 
 
-@pytest.mark.parametrize(
-    "module, status, said",
-    [("import nothing", 1, "error: nothing is missing: "), ("raise KeyboardInterrupt", 130, "")],
+OLD_KERAS = (
+    "from types import ModuleType as Conv2D\nDense = Dropout = Flatten = MaxPooling2D = None"
 )
-def test_start_that_fails_says_why_in_a_line(tmp_path, module, status, said):
-    (tmp_path / "cv2.py").write_text(module)
-    run = run_script(PREDICT, cwd=tmp_path, status=status, PYTHONPATH=str(tmp_path))
-    assert run.stderr.startswith(said) and len(run.stderr.splitlines()) < 2
-
-
-SEEN = """
-import train_model
-keras, plt = train_model.keras, train_model.plt
-train_model.save_plot(train_model.new_plot('', 4, 3), train_model.Path("a.png"), "A title")
-print(keras.backend.backend(), keras.config.floatx(), keras.config.image_data_format())
-print(keras.layers.Dense(1).compute_dtype, plt.get_backend())
-"""
 
 
 @pytest.mark.parametrize(
-    "backend, of_plots, is_set",
-    [("jax", "svg", True), ("nonsense", "module://nowhere.at", False), ("torch", "no such", False)],
+    "modules, said",
+    [
+        ({"cv2": "import nothing"}, "error: nothing is missing: pip install -r requirements.txt"),
+        (
+            {
+                "keras/__init__": "__version__ = '3.13.2'",
+                "keras/layers": OLD_KERAS,
+                "tensorflow": "",
+            },
+            "error: Keras 3.14 or newer is needed: pip install -r requirements.txt",
+        ),
+    ],
 )
-def test_settings_around_the_scripts_change_nothing(tmp_path, backend, of_plots, is_set):
-    settings = {"floatx": "float64", "image_data_format": "channels_first", "backend": "torch"}
-    (tmp_path / "keras.json").write_text(json.dumps(settings))
-    (tmp_path / "seen.py").write_text(SEEN)
-    around = {"PYTHONPATH": str(PROJECT), "KERAS_HOME": str(tmp_path)}
-    around |= {"KERAS_BACKEND": backend, "MPLBACKEND": of_plots}
-    run = run_script(tmp_path / "seen.py", cwd=tmp_path, **around)
-    *seen, plots = run.stdout.split()[-5:]
-    assert seen == ["tensorflow", "float32", "channels_last", "float32"]
-    assert (plots == of_plots) == is_set
-    assert not run.stderr and (tmp_path / "a.png").is_file()
+def test_start_that_fails_says_what_to_do_in_a_line(tmp_path, modules, said):
+    for name, text in modules.items():
+        path = tmp_path / f"{name}.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    run = run_script(TRAIN, cwd=tmp_path, status=1, PYTHONPATH=str(tmp_path))
+    assert run.stderr == f"{said}\n"
+
+
+@linux_only  # Elsewhere names of files are text.
+def test_odd_surroundings_change_nothing(small_data, tmp_path):
+    data = tmp_path / "数\udcff $_$.npz"
+    data.symlink_to(small_data)
+    around = {"floatx": "float64", "image_data_format": "channels_first", "backend": "torch"}
+    (tmp_path / "keras.json").write_text(json.dumps(around))
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\n")
+    odd = {"HOME": "/proc/none", "COLUMNS": "40", "PYTHONIOENCODING": "ascii"}
+    odd |= {"KERAS_BACKEND": "jax", "KERAS_HOME": str(tmp_path), "MPLBACKEND": "module://no.where"}
+    options = "--data", data.name, "--output", "nét.keras", "--epochs=1", "--no-augment"
+    run = run_script(TRAIN, *options, cwd=tmp_path, **odd)
+    assert result(run.stdout, "network saved as") == r"n\xe9t.keras"
+    with zipfile.ZipFile(tmp_path / "nét.keras") as network:
+        config = network.read("config.json").decode()
+    assert not any(word in config for word in ("float64", "bfloat16", "channels_first"))
+    assert (tmp_path / "plots" / "training_curves.png").is_file()
+
+
+@pytest.mark.parametrize(
+    "setting", [{"text.usetex": True}, {"image.origin": "lower"}, {"savefig.transparent": True}]
+)
+def test_matplotlibrc_changes_no_plot(digit, setting):
+    plots = []
+    for around in ({}, setting):
+        with plt.rc_context(around):
+            run_main(PREDICT, digit.name, cwd=digit.parent)
+            assert all(plt.rcParams[name] == value for name, value in around.items())
+        plots.append((digit.parent / "plots" / "own_digits.png").read_bytes())
+    assert plots[0] == plots[1]
 
 
 def save_again_and_again(path):
@@ -81,7 +115,9 @@ def save_again_and_again(path):
                 file.writestr(name, bytes(2**20))
                 time.sleep(0.002)
 
-    network = SimpleNamespace(compile=lambda *_, **__: None, layers=[], save=save)
+    os.getpid = lambda: 1  # as in two containers
+    network = small_network()
+    type(network).save = lambda _, path: save(path)
     while True:
         train_model.save_model(network, path)
 
@@ -105,14 +141,17 @@ def test_network_is_whole_at_any_time_while_two_processes_save_it_and_are_killed
 
 
 @linux_only
-@pytest.mark.parametrize("closed", ["<&- >&- 2>&-", ">&-"])
-def test_closed_standard_streams_are_no_error(trained, small_data, tmp_path, closed):
-    options = "--data", small_data, "--model", trained[0], "--plots", "."
-    run = run_script(PREDICT, *options, cwd=tmp_path, redirection=closed)
-    files = files_in(tmp_path)
-    assert not run.stderr
-    assert files.keys() == {"misclassified.png", "confusion_matrix.png"}
-    assert all(content.startswith(b"\x89PNG") for content in files.values())
+def test_full_disk_leaves_the_old_network(tmp_path, old):
+    import resource
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="(?i)too large"):
+            train_model.save_model(small_network(), tmp_path / NETWORK)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert files_in(tmp_path) == old
 
 
 def notebook_stream():
@@ -130,48 +169,50 @@ def ascii_stream():
 @linux_only  # Elsewhere names of files are text.
 @pytest.mark.filterwarnings("error::UserWarning")
 @pytest.mark.parametrize("stream", [notebook_stream, ascii_stream])
-def test_any_stream_takes_the_name_of_any_file(trained, digit, stream):
+def test_any_stream_takes_the_name_of_any_file(digit, stream):
     name = "数\udcff $_$.png"
     digit.rename(digit.with_name(name))
     out = stream()
-    run_main(PREDICT, "--model", trained[0], name, cwd=digit.parent, stdout=out)
+    run_main(PREDICT, name, cwd=digit.parent, stdout=out)
     assert "%" in out.getvalue()
 
 
-def test_closed_pipe_is_no_error(trained, digit):
+def test_closed_pipe_is_no_error(digit):
     reader, writer = os.pipe()
     os.close(reader)
     with open(writer, "w", encoding="utf-8") as out:
-        options = "--model", trained[0], digit.name
-        run = run_main(PREDICT, *options, cwd=digit.parent, status=1, stdout=out)
+        run = run_main(PREDICT, digit.name, cwd=digit.parent, status=1, stdout=out)
     assert run.stderr == ""
 
 
 @linux_only
-def test_table_is_written_into_a_named_pipe(trained, digit):
+def test_table_is_written_into_a_named_pipe(digit):
     os.mkfifo(digit.parent / "pipe")
     reader = os.open(digit.parent / "pipe", os.O_RDONLY | os.O_NONBLOCK)
     try:
-        options = "--model", trained[0], digit.name, "--csv", "pipe"
-        run_main(PREDICT, *options, cwd=digit.parent)
+        run_main(PREDICT, digit.name, "--csv", "pipe", cwd=digit.parent)
         assert b"\ndigit.png,1,1," in os.read(reader, 2**16)
     finally:
         os.close(reader)
 
 
-def test_without_network_as_many_digits_as_mnists_are_drawn_and_it_is_said(monkeypatch, capsys):
-    monkeypatch.setattr(train_model, "draw_digits", lambda count, seed: (count, seed))
+def test_without_network_as_many_synthetic_digits_as_mnists_are_made(monkeypatch, capsys):
+    monkeypatch.setattr(train_model, "synthetic_digits", lambda count, seed: (count, seed))
     count, seed, name = train_model.load_digits("auto", "train")
     assert "warning: MNIST cannot be downloaded (" in capsys.readouterr().err
-    assert count == 60_000 and name == "drawn digits, not MNIST"
-    others, another_seed, same_name = train_model.load_digits("drawn", "test")
+    assert count == 60_000 and name == "synthetic digits, not MNIST"
+    others, another_seed, same_name = train_model.load_digits("synthetic", "test")
     assert others == 10_000 and another_seed != seed and same_name == name
 
 
-def test_mnist_that_was_asked_for_is_not_replaced(tmp_path):
-    run = run_main(TRAIN, "--data", "mnist", cwd=tmp_path, status=1)
+@pytest.mark.parametrize("options", [["--data", "mnist"], []])
+def test_without_network_an_earlier_network_is_kept_and_it_is_said_what_to_type(
+    tmp_path, old, options
+):
+    run = run_main(TRAIN, *options, cwd=tmp_path, status=1)
     last = run.stderr.splitlines()[-1]
-    assert last.startswith("train_model.py: error: MNIST cannot be") and "--data FILE" in last
+    assert last.startswith(f"{TRAIN}: error: MNIST cannot be downloaded (")
+    assert "--data FILE" in last and "--data synthetic" in last and files_in(tmp_path) == old
 
 
 @pytest.mark.parametrize("subset, number", [("train", 1), ("test", 2)])
@@ -196,36 +237,52 @@ def test_download_that_hangs_is_given_up(monkeypatch):
     assert socket.getdefaulttimeout() is None
 
 
-@pytest.mark.parametrize(
-    "epoch, said", [(0, "error: interrupted"), (1, f"network is saved as {NETWORK}")]
-)
+def stop(*_):
+    signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("stopped", ["first epoch", "second epoch", "calibration"])
 def test_interrupt_keeps_the_best_network_or_the_old_one(
-    small_data, monkeypatch, tmp_path, old, epoch, said
+    small_data, monkeypatch, tmp_path, old, stopped
 ):
     signal.signal(signal.SIGINT, signal.default_int_handler)  # It is ignored in the background.
+    train = train_model.train
     # In a callback, as Python swallows what is raised in one of TensorFlow's finalizers.
-    stop = keras.callbacks.LambdaCallback(
-        on_epoch_begin=lambda now, logs: now == epoch and signal.raise_signal(signal.SIGINT)
+    callback = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: (
+            stopped == ("first epoch", "second epoch")[epoch] and stop()
+        )
     )
-    monkeypatch.setattr(train_model.train, "__defaults__", ([stop],))
-    options = "--data", small_data, "--recipe=published", "--epochs=2", "--batch-size=600"
+    monkeypatch.setattr(train_model, "train", lambda *given: train(*given, [callback]))
+    monkeypatch.setattr(train_model, "calibrate", stop)
+    options = "--data", small_data, "--epochs=2", "--batch-size=600", "--architecture=3x3-pooled"
     run = run_main(TRAIN, *options, cwd=tmp_path, status=130)
-    assert run.stderr.endswith(f"{said}\n") and files_in(tmp_path).keys() == {NETWORK}
+    assert files_in(tmp_path).keys() == {NETWORK}
+    if stopped == "first epoch":
+        assert run.stderr.endswith(f"{TRAIN}: error: interrupted\n") and files_in(tmp_path) == old
+    else:
+        assert run.stderr.endswith(f"network is saved as {NETWORK}\n")
+        assert keras.saving.load_model(tmp_path / NETWORK).count_params() == 34_826
+
+
+@pytest.mark.parametrize("epoch, status", [(0, 1), (1, 0)])
+def test_loss_that_diverges_costs_no_epoch_before(
+    small_data, monkeypatch, tmp_path, old, epoch, status
+):
+    def spoil(now, logs):
+        if now == epoch:
+            model.set_weights([np.full_like(array, np.nan) for array in model.get_weights()])
+
+    model, train = small_network(), train_model.train
+    callback = keras.callbacks.LambdaCallback(on_epoch_begin=spoil)
+    monkeypatch.setattr(train_model, "train", lambda *given: train(*given, [callback]))
+    monkeypatch.setattr(train_model, "build_model", lambda *_: model)
+    options = "--data", small_data, "--epochs=3", "--recipe=published", "--batch-size=300"
+    run = run_main(TRAIN, *options, cwd=tmp_path, status=status)
+    assert "--learning-rate" in run.stderr.splitlines()[-1]
     if epoch == 0:
         assert files_in(tmp_path) == old
     else:
-        assert keras.saving.load_model(tmp_path / NETWORK).count_params() == 93_418
-
-
-@linux_only
-def test_full_disk_leaves_the_old_network(tmp_path, old):
-    import resource
-
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
-    try:
-        with pytest.raises(OSError, match="(?i)too large"):
-            train_model.save_model(train_model.build_model(), tmp_path / NETWORK)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert files_in(tmp_path) == old
+        weights = keras.saving.load_model(tmp_path / NETWORK).get_weights()
+        assert all(np.isfinite(array).all() for array in weights)
+        assert "warning" in run.stderr and result(run.stdout, "epochs") == "2"
