@@ -746,11 +746,11 @@ def centred(ink):
 
 
 def fitted(ink, side):
-    """Crop the ink of a digit, and resize it so that its longer side has so many pixels."""
+    """Crop the ink of a digit, and resize it to a square of so many pixels; returns uint8."""
     left, top, width, height = cv2.boundingRect(np.uint8(ink > ink.max() / 20))
-    size = [max(2, round(side * length / max(width, height))) for length in (width, height)]
-    ink = ink[top : top + height, left : left + width]
-    return cv2.resize(ink, size, interpolation=cv2.INTER_AREA)
+    square = np.zeros((max(width, height),) * 2, np.uint8)
+    square[:height, :width] = ink[top : top + height, left : left + width]
+    return cv2.resize(square, (side, side), interpolation=cv2.INTER_AREA)
 
 
 # ---------------------------------------------------------------- synthetic digits
@@ -808,7 +808,7 @@ def write_digit(way, rng):
     canvas = np.zeros((CANVAS, CANVAS), np.uint8)
     pen = round(rng.uniform(*PENS) * min(size))
     ink = cv2.polylines(canvas, lines, False, 255, pen, cv2.LINE_AA)
-    return centred(fitted(ink, rng.uniform(*SHARPNESS)))
+    return centred(fitted(ink, rng.integers(*SHARPNESS)))
 
 
 # How people write each digit, a line a way: its strokes, between slashes, as points x,y in per cent

@@ -108,8 +108,9 @@ def small_network(shape=(28, 28, 1)):
 
 def network_answering(probabilities, path):
     """Save a network that returns these probabilities for every image."""
-    model = small_network()
-    model.set_weights([np.zeros((784, 10)), np.log(probabilities)])
+    model = train_model.build_model()
+    *weights, _ = [0 * array for array in model.get_weights()]
+    model.set_weights([*weights, np.log(probabilities)])
     train_model.save_model(model, path)
 
 
