@@ -62,11 +62,12 @@ RECIPE = {
     "augment": True,  # distorted images, as hands differ; synthetic digits, as ways of writing do
     "label_smoothing": 0.1,  # share spread over all digits: 99.49% of validation images, not 99.41
     "patience": None,  # epochs without a lower validation loss to stop after; None: train them all
+    "validation_split": 0.2,  # share of the images, the last ones, to choose the best epoch by
     "seed": 0,  # of everything random: on one machine equal seeds give equal weights
 }
 
-# What `--recipe published` changes: as the README files say that published the networks. What they
-# do not say is as Keras has it by default, or as above.
+# What `--recipe published` changes, as the public README of each network says. What it does not say
+# is as Keras has it by default, or as above.
 PLAIN = {"batch_size": 32, "optimizer": "adam", "augment": False, "label_smoothing": 0.0}
 PUBLISHED = {
     "5x5": PLAIN,  # there 98.82% of the validation images
@@ -128,9 +129,7 @@ def main():
     seconds = time.perf_counter() - start
     save_model(model, arguments.output)
     if ended:
-        print_message(
-            "warning", f"{ended}; the best epoch's network is saved as {arguments.output}"
-        )
+        print_message("warning", f"{ended}; the best epoch's network is in {arguments.output}")
     if ended == STOPPED:
         return INTERRUPTED
     print_statistics(model, trained_on, history, train_set, validation_set, seconds)
@@ -145,39 +144,19 @@ def parse_arguments():
     parser, _ = make_parser("Train a network to classify handwritten digits, and save it.")
     parser.set_defaults(**RECIPE)
     add = parser.add_argument
-    positive = between(1, 10**6, int)
+    positive, share = between(1, 10**6, int), between(0, 1, float)
     add("--output", metavar="FILE", default=MODEL_FILE, help="the network's file, .keras or .h5")
     add("--architecture", choices=ARCHITECTURES, default="5x5", help="the network")
-    add(
-        "--recipe",
-        choices=["ours", "published"],
-        default="ours",
-        help="how to train it: ours, or as those did who published the network;"
-        " the options below win over it",
-    )
+    recipes = ["ours", "published"]
+    add("--recipe", choices=recipes, default="ours", help="the options below win over it")
     add("--epochs", type=positive, help="passes over the training images")
     add("--batch-size", type=positive, help="images a step; None: 64 times the epochs, at most 256")
+    add("--optimizer", type=optimizer_name, help="our recipe's, or one of Keras's by its name")
+    add("--learning-rate", type=between(1e-12, 1e12, float), help="None: the optimizer's own")
     add(
-        "--optimizer",
-        type=optimizer_name,
-        help="one of Keras's optimizers, at a constant learning rate, or our recipe's",
+        "--augment", action=argparse.BooleanOptionalAction, help="add distortions, synthetic digits"
     )
-    add(
-        "--learning-rate",
-        type=between(1e-12, 1e12, float),
-        help="the highest; None: the optimizer's own",
-    )
-    add(
-        "--augment",
-        action=argparse.BooleanOptionalAction,
-        help="train on distorted images, and on synthetic digits too",
-    )
-    add(
-        "--validation-split",
-        type=between(0, 1, float),
-        default=0.2,
-        help="share of the images, the last ones, to validate on",
-    )
+    add("--validation-split", type=share, help="share of the images, the last, to validate on")
     add("--patience", type=positive, help="epochs without a lower validation loss to stop after")
     add("--seed", type=between(0, 2**32 - 1, int), help="seed of everything random")
     arguments = parser.parse_args()
@@ -382,7 +361,7 @@ def train(model, train_set, validation_set, recipe=RECIPE, callbacks=()):
     """
     epochs = recipe["epochs"]
     batches = training_batches(*train_set, recipe)
-    validation_batches = tf.data.Dataset.from_tensor_slices(validation_set).batch(500).map(as_pair)
+    validation_batches = tf.data.Dataset.from_tensor_slices(validation_set).batch(250).map(as_pair)
     # With so much patience it never stops; it keeps the best epoch's weights.
     keep_best = keras.callbacks.EarlyStopping(
         "val_accuracy", patience=epochs, restore_best_weights=True
@@ -409,7 +388,7 @@ def train(model, train_set, validation_set, recipe=RECIPE, callbacks=()):
                 shuffle=False,  # Keras would warn that it cannot shuffle a Dataset; this one is.
             )
     except KeyboardInterrupt:
-        if not model.history.epoch:
+        if keep_best.best_weights is None:
             raise
         ended = STOPPED
     history = model.history.history
@@ -552,13 +531,9 @@ def predict(model, images):
     Returns:
         Probabilities, float32 (n, 10).
     """
-    parts = np.array_split(images, len(images) // 500 + 1)  # More at a time take much memory.
-    return np.concatenate(
-        [
-            model.predict_on_batch(as_input(part).reshape(-1, *model.input_shape[1:]))
-            for part in parts
-        ]
-    )
+    parts = np.array_split(images, len(images) // 250 + 1)  # More at a time take much memory.
+    inputs = (as_input(part).reshape(-1, *model.input_shape[1:]) for part in parts)
+    return np.concatenate([model.predict_on_batch(part) for part in inputs])
 
 
 def as_input(images):

@@ -1,16 +1,24 @@
-"""Compare the speed of this project's training with two other ways to train the same network.
+"""Measure the time of training, and the time and memory of the scripts.
 
     python tests/benchmark.py --data mnist.npz
+    python tests/benchmark.py --data mnist.npz --against ../another_checkout
 
-The ways take turns: this project's; the tutorials' (Keras's fit, Adam, batches of
+The first compares three ways to train the same network on MNIST alone, in turn: this
+project's, without its synthetic digits; the tutorials' (Keras's fit, Adam, batches of
 32, float32); and PyTorch's (channels last, bfloat16 where the processor has it,
 batches of 128, Adam), which is left out where torch is not installed. Printed are
 the medians of the time of an epoch without its validation, and of the time until
 the network first reads 98.82% of the validation images (inf where it does not).
+
+The second runs both scripts of this checkout and of another, in turn, and prints
+medians of the time from the start to the end and of the peak memory, with ratios.
 """
 
 import argparse
+import os
+import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -24,6 +32,7 @@ try:
 except ModuleNotFoundError:
     torch = None
 
+PROJECT = Path(train_model.__file__).parent
 TARGET = 0.9882
 EPOCHS = 12  # of the other ways, enough to get to the target
 
@@ -48,8 +57,9 @@ class Clock(keras.callbacks.Callback):
 
 
 def train_as_we_do(train_set, validation_set, seed, clock):
-    """Train as train_model.py does by default."""
-    train_model.train(train_model.build_model(), train_set, validation_set, [clock], seed=seed)
+    """Train as train_model.py does by default, but for the synthetic digits."""
+    recipe = train_model.RECIPE | {"seed": seed}
+    train_model.train(train_model.build_model(), train_set, validation_set, recipe, [clock])
 
 
 def train_as_tutorials_do(train_set, validation_set, seed, clock):
@@ -98,13 +108,9 @@ def train_in_pytorch(train_set, validation_set, seed, clock):
         clock.on_epoch_end(epoch, {"val_accuracy": right.float().mean().item()})
 
 
-def main():
+def compare_ways(data, rounds):
     """Train in each way in turn, and print a line for each."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", default="auto", help="as for train_model.py")
-    parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
-    arguments = parser.parse_args()
-    images, labels, _ = train_model.load_digits(arguments.data, "train")
+    images, labels, _ = train_model.load_digits(data, "train")
     train_set, validation_set = train_model.split(images, labels, 0.2)
     ways = {"this project": train_as_we_do, "the tutorials' way": train_as_tutorials_do}
     if torch:
@@ -112,7 +118,7 @@ def main():
     else:
         print("PyTorch is left out: torch is not installed", file=sys.stderr)
     clocks = {way: [] for way in ways}
-    for seed in range(arguments.rounds):
+    for seed in range(rounds):
         for way, train in ways.items():
             keras.utils.set_random_seed(seed)
             clocks[way].append(Clock())
@@ -123,6 +129,42 @@ def main():
         epoch = np.median([np.median(run.epochs[1:]) for run in runs])
         to_target = np.median([run.to_target for run in runs])
         print(f"{way:<23}{f'{epoch:.2f} s':<15}{to_target:.2f} s")
+
+
+def run(script, data, folder):
+    """Run a script in a folder; returns seconds and megabytes at its peak."""
+    start = time.perf_counter()
+    command = [sys.executable, script, "--data", data]
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(f"error: {script} failed")
+    return time.perf_counter() - start, usage.ru_maxrss / 1024
+
+
+def compare_checkouts(other, data, rounds):
+    """Run the scripts of this checkout and of another in turn; print medians and ratios."""
+    data = Path(data).resolve() if Path(data).is_file() else data
+    print(f"{'script':<18}{'':<8}{'this':>10}{'other':>10}{'ratio':>8}")
+    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
+        for script in ("train_model.py", "predict_model.py"):
+            places = (PROJECT / script, one), (other.resolve() / script, two)
+            runs = [[run(path, data, folder) for path, folder in places] for _ in range(rounds)]
+            for unit, (mine, others) in zip(("s", "MB"), np.median(runs, axis=0).T):
+                print(f"{script:<18}{unit:<8}{mine:>10.1f}{others:>10.1f}{mine / others:>8.2f}")
+
+
+def main():
+    """Compare ways to train, or two checkouts."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", default="auto", help="as for train_model.py")
+    parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
+    parser.add_argument("--against", metavar="PATH", type=Path, help="another checkout")
+    arguments = parser.parse_args()
+    if arguments.against:
+        compare_checkouts(arguments.against, arguments.data, arguments.rounds)
+    else:
+        compare_ways(arguments.data, arguments.rounds)
 
 
 if __name__ == "__main__":

@@ -261,7 +261,7 @@ def test_interrupt_keeps_the_best_network_or_the_old_one(
     if stopped == "first epoch":
         assert run.stderr.endswith(f"{TRAIN}: error: interrupted\n") and files_in(tmp_path) == old
     else:
-        assert run.stderr.endswith(f"network is saved as {NETWORK}\n")
+        assert run.stderr.endswith(f"network is in {NETWORK}\n")
         assert keras.saving.load_model(tmp_path / NETWORK).count_params() == 34_826
 
 
