@@ -568,14 +568,22 @@ def save_model(model, path):
     copy.set_weights(model.get_weights())
     # An older Keras may not know a setting that a newer one added; where it is None it is left out.
     for layer in copy.layers:
-        config = layer.get_config().items()
-        layer.get_config = {name: value for name, value in config if value is not None}.copy
+        layer.get_config = without_unset(layer.get_config()).copy
     path = Path(path).resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as folder:
         unfinished = Path(folder, path.name)
         copy.save(unfinished)
         unfinished.replace(path)
+
+
+def without_unset(config):
+    """Return settings without those that are None, in nested ones as well."""
+    return {
+        name: without_unset(value) if isinstance(value, dict) else value
+        for name, value in config.items()
+        if value is not None
+    }
 
 
 def print_statistics(model, trained_on, history, train_set, validation_set, seconds):
