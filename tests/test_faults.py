@@ -185,17 +185,6 @@ def test_closed_pipe_is_no_error(digit):
     assert run.stderr == ""
 
 
-@linux_only
-def test_table_is_written_into_a_named_pipe(digit):
-    os.mkfifo(digit.parent / "pipe")
-    reader = os.open(digit.parent / "pipe", os.O_RDONLY | os.O_NONBLOCK)
-    try:
-        run_main(PREDICT, digit.name, "--csv", "pipe", cwd=digit.parent)
-        assert b"\ndigit.png,1,1," in os.read(reader, 2**16)
-    finally:
-        os.close(reader)
-
-
 def test_without_network_as_many_synthetic_digits_as_mnists_are_made(monkeypatch, capsys):
     monkeypatch.setattr(train_model, "synthetic_digits", lambda count, seed: (count, seed))
     count, seed, name = train_model.load_digits("auto", "train")
@@ -237,52 +226,54 @@ def test_download_that_hangs_is_given_up(monkeypatch):
     assert socket.getdefaulttimeout() is None
 
 
-def stop(*_):
+def press_ctrl_c(*_):
     signal.raise_signal(signal.SIGINT)
 
 
-@pytest.mark.parametrize("stopped", ["first epoch", "second epoch", "calibration"])
-def test_interrupt_keeps_the_best_network_or_the_old_one(
-    small_data, monkeypatch, tmp_path, old, stopped
+def spoil(model):
+    model.set_weights([np.full_like(array, np.nan) for array in model.get_weights()])
+
+
+@pytest.mark.parametrize(
+    "what, epoch, status, said, is_saved",
+    [
+        (press_ctrl_c, 0, 130, "error: interrupted", False),
+        (
+            press_ctrl_c,
+            1,
+            130,
+            f"warning: interrupted; the best epoch's network is in {NETWORK}",
+            True,
+        ),
+        (
+            press_ctrl_c,
+            2,
+            130,
+            f"warning: interrupted; the best epoch's network is in {NETWORK}",
+            True,
+        ),
+        (spoil, 0, 1, "try a lower --learning-rate; nothing is saved", False),
+        (spoil, 1, 0, f"a lower --learning-rate; the best epoch's network is in {NETWORK}", True),
+    ],
+)
+def test_what_ends_a_training_costs_no_epoch_before(
+    small_data, monkeypatch, tmp_path, old, what, epoch, status, said, is_saved
 ):
     signal.signal(signal.SIGINT, signal.default_int_handler)  # It is ignored in the background.
-    train = train_model.train
+    model, train = small_network(), train_model.train
     # In a callback, as Python swallows what is raised in one of TensorFlow's finalizers.
     callback = keras.callbacks.LambdaCallback(
-        on_epoch_begin=lambda epoch, logs: (
-            stopped == ("first epoch", "second epoch")[epoch] and stop()
-        )
+        on_epoch_begin=lambda now, logs: now == epoch and what(model)
     )
     monkeypatch.setattr(train_model, "train", lambda *given: train(*given, [callback]))
-    monkeypatch.setattr(train_model, "calibrate", stop)
-    options = "--data", small_data, "--epochs=2", "--batch-size=600", "--architecture=3x3-pooled"
-    run = run_main(TRAIN, *options, cwd=tmp_path, status=130)
-    assert files_in(tmp_path).keys() == {NETWORK}
-    if stopped == "first epoch":
-        assert run.stderr.endswith(f"{TRAIN}: error: interrupted\n") and files_in(tmp_path) == old
-    else:
-        assert run.stderr.endswith(f"network is in {NETWORK}\n")
-        assert keras.saving.load_model(tmp_path / NETWORK).count_params() == 34_826
-
-
-@pytest.mark.parametrize("epoch, status", [(0, 1), (1, 0)])
-def test_loss_that_diverges_costs_no_epoch_before(
-    small_data, monkeypatch, tmp_path, old, epoch, status
-):
-    def spoil(now, logs):
-        if now == epoch:
-            model.set_weights([np.full_like(array, np.nan) for array in model.get_weights()])
-
-    model, train = small_network(), train_model.train
-    callback = keras.callbacks.LambdaCallback(on_epoch_begin=spoil)
-    monkeypatch.setattr(train_model, "train", lambda *given: train(*given, [callback]))
     monkeypatch.setattr(train_model, "build_model", lambda *_: model)
-    options = "--data", small_data, "--epochs=3", "--recipe=published", "--batch-size=300"
+    if what is press_ctrl_c:  # after the two epochs
+        monkeypatch.setattr(train_model, "calibrate", what)
+    options = "--data", small_data, "--epochs=2", "--batch-size=300"
     run = run_main(TRAIN, *options, cwd=tmp_path, status=status)
-    assert "--learning-rate" in run.stderr.splitlines()[-1]
-    if epoch == 0:
-        assert files_in(tmp_path) == old
-    else:
+    assert run.stderr.endswith(f"{said}\n")
+    if is_saved:
         weights = keras.saving.load_model(tmp_path / NETWORK).get_weights()
         assert all(np.isfinite(array).all() for array in weights)
-        assert "warning" in run.stderr and result(run.stdout, "epochs") == "2"
+    else:
+        assert files_in(tmp_path) == old
