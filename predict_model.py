@@ -3,10 +3,8 @@
     python predict_model.py
     python predict_model.py my_digit.png photos/
 
-The first prints the accuracy on MNIST's test set, the classification report
-and the confusion matrix, and plots the misclassified digits. The second reads
-each image, prints its digits, and plots what the network saw. Train the
-network first: `train_model.py`.
+The first scores the network of `train_model.py` on MNIST's test set, and plots its
+mistakes. The second prints the digits in each image, and plots what the network saw.
 
 Importing this file does what importing `train_model.py` does, and has Pillow
 open the photographs of today's phones: HEIC, and 200 million pixels.
@@ -17,7 +15,6 @@ import csv
 import io
 import math
 import os
-import re
 import sys
 import textwrap
 from pathlib import Path
@@ -60,12 +57,21 @@ try:
 except ModuleNotFoundError as error:
     sys.exit(f"error: {error.name} is missing: pip install -r requirements.txt")
 
-Image.init()  # Pillow's own readers go first: pi_heif takes AVIF for its own, and cannot read it.
+Image.init()  # Pillow's own readers go first: pi_heif takes AVIF for HEIC, and cannot read it.
 pi_heif.register_heif_opener()  # the photographs of iPhones
 Image.MAX_IMAGE_PIXELS = 250_000_000  # Phones take 200 million; Pillow warns of more.
 
 CERTAIN = 0.8  # A digit with less confidence is reported as uncertain.
-MOST_PLOTTED = 100  # images; more cannot be seen in one plot
+MOST_PLOTTED = 100  # images, or they are too small to see
+IMAGE_ENDINGS = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".jp2", ".heic", ".heif", ".hif", ".avif", ".webp"),
+    *(".png", ".gif", ".bmp", ".tga", ".tif", ".tiff", ".pbm", ".pgm", ".ppm", ".pnm"),
+)
+# The plots of both scripts, in a folder of images, are not read.
+OWN_PLOTS = (
+    *("training_curves.png", "misclassified.png", "confusion_matrix.png"),
+    *("own_digits.png", "own_misclassified.png", "own_confusion_matrix.png"),
+)
 
 
 # ---------------------------------------------------------------- the command line
@@ -78,34 +84,30 @@ def main():
     status = 0
     if arguments.draw:
         window = draw_window(model)
-        is_shown = window.canvas.required_interactive_framework or plt.get_backend() == "webagg"
-        if not is_shown:
+        if not window.canvas.required_interactive_framework and plt.get_backend() != "webagg":
             raise InputError(
-                "--draw opens a window, and there is no display for it; to draw in a browser:"
+                "--draw: there is no display for its window; to draw in a browser,"
                 " pip install tornado, and set MPLBACKEND=webagg"
             )
     elif arguments.images:
-        status = read_own_digits(model, arguments)
+        status = read_images(model, arguments)
     else:
-        score_test_set(model, arguments)
+        images, labels, data = load_digits(arguments.data, "test")
+        probabilities = predict(model, images)
+        report_scores(model, f"test images of {data}", labels, probabilities, images, arguments)
     plt.show()
     return status
 
 
 def parse_arguments():
     """Parse the command line of predict_model.py."""
-    parser, inputs = make_parser(
-        "Score a trained network on test images, MNIST's by default, or read images of digits."
-    )
-    inputs.add_argument(
-        "images", metavar="IMAGE", nargs="*", default=[], help="image files or folders to read"
-    )
-    inputs.add_argument(
-        "--draw", action="store_true", help="open a window to draw digits in, and read them"
-    )
+    parser, inputs = make_parser("Score a trained network on test images, or read images.")
+    add = inputs.add_argument
+    add("images", metavar="IMAGE", nargs="*", default=[], help="image files or folders to read")
+    add("--draw", action="store_true", help="open a window to draw digits in, which are read")
     add = parser.add_argument
     add("--model", metavar="FILE", default=MODEL_FILE, help="the network of train_model.py")
-    add("--csv", metavar="FILE", help="write a table there, a row for each digit that was read")
+    add("--csv", metavar="FILE", help="a table to write, a row for each digit that was read")
     arguments = parser.parse_args()
     if arguments.csv and not arguments.images:
         parser.error("argument --csv: it is for images, and there are none")
@@ -114,43 +116,31 @@ def parse_arguments():
     return arguments
 
 
-def score_test_set(model, arguments):
-    """Score the network on the test images of `--data`, and plot its mistakes."""
-    images, labels, data = load_digits(arguments.data, "test")
-    probabilities = predict(model, images)
-    report_scores(model, f"test images of {data}", labels, probabilities, images, arguments.plots)
-
-
-def read_own_digits(model, arguments):
+def read_images(model, arguments):
     """Read the digits in images, and score those in folders 0 to 9; returns the exit status."""
     if arguments.csv:
         check_writable(arguments.csv)
     results, plotted = [], []
     for name, path, page in pages(arguments.images):
-        image, readings = read_image(model, name, path, page)
+        try:
+            image, _ = as_image(path, page)
+            readings = predict_digits(model, image)
+        except InputError as error:
+            print_message("error", f"{name}: {error}")
+            results.append((name, []))
+            continue
+        print(name, *describe(readings), *list_doubts(readings), sep="\t")
         results.append((name, readings))
-        if readings and len(plotted) < MOST_PLOTTED:
+        if len(plotted) < MOST_PLOTTED:
             plotted.append((name, image, readings))
     if arguments.csv:
         write_table(arguments.csv, results)
-    count = sum(bool(readings) for _, readings in results)
-    if plotted:
-        figure = plot_readings(plotted, count)
-        save_or_warn(figure, Path(arguments.plots, "own_digits.png"), "Your own digits")
-    score_labelled(model, results, arguments.plots)
-    return 0 if count == len(results) else 1
-
-
-def read_image(model, name, path, page):
-    """Read a page, and print its digits or why there are none; returns its image and Readings."""
-    try:
-        image, _ = as_image(path, page)
-        readings = predict_digits(model, image)
-    except InputError as error:
-        print_message("error", f"{name}: {error}")
-        return None, []
-    print(name, *describe(readings), *list_doubts(readings), sep="\t")
-    return image, readings
+    read = [readings for _, readings in results if readings]
+    if read:
+        figure = plot_readings(plotted, len(read))
+        save_or_warn(figure, arguments, "own_digits.png", "Your own digits")
+    score_labelled(model, results, arguments)
+    return 0 if len(read) == len(results) else 1
 
 
 def write_table(path, results):
@@ -166,123 +156,88 @@ def write_table(path, results):
                 table.writerow([name, *digit, reading.doubt, *reading.probabilities])
 
 
-def score_labelled(model, results, plots):
+def score_labelled(model, results, arguments):
     """Score images that all lie in folders 0 to 9: right is one read as just that digit."""
-    scored = [(label_of(name), readings) for name, readings in results]
-    if any(label is None for label, _ in scored):
+    labels = [label_of(name) for name, _ in results]
+    if None in labels:
         return
-    read = [(label, readings[0]) for label, readings in scored if len(readings) == 1]
-    labels = np.array([label for label, _ in read], int)
-    probabilities = np.reshape([reading.probabilities for _, reading in read], (-1, CLASSES))
-    pictures = np.array([reading.picture for _, reading in read])
-    unread = [label for label, readings in scored if len(readings) != 1]
-    report_scores(model, "images", labels, probabilities, pictures, plots, "own_", unread)
+    is_read = np.array([len(readings) == 1 for _, readings in results])
+    read = [readings[0] for _, readings in results if len(readings) == 1]
+    probabilities = np.reshape([reading.probabilities for reading in read], (-1, CLASSES))
+    pictures = np.array([reading.picture for reading in read])
+    true, unread = np.array(labels)[is_read], np.array(labels)[~is_read]
+    report_scores(model, "images", true, probabilities, pictures, arguments, "own_", unread)
 
 
 def label_of(path):
     """Return the digit that an image's folder is named after, or None, as in the date 2026/1/5."""
     folder = Path(os.path.abspath(path)).parent
-    is_label = re.fullmatch("[0-9]", folder.name) and not folder.parent.name.isdecimal()
+    digits = [str(digit) for digit in range(CLASSES)]
+    is_label = folder.name in digits and not folder.parent.name.isdecimal()
     return int(folder.name) if is_label else None
 
 
 # ---------------------------------------------------------------- files of images
 
-IMAGE_ENDINGS = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".jp2", ".heic", ".heif", ".hif", ".avif", ".webp"),
-    *(".png", ".gif", ".bmp", ".tga", ".tif", ".tiff", ".pbm", ".pgm", ".ppm", ".pnm"),
-)
-# The plots of both scripts, in a folder of images, are not read.
-OWN_PLOTS = (
-    "training_curves.png",
-    "misclassified.png",
-    "confusion_matrix.png",
-    "own_digits.png",
-    "own_misclassified.png",
-    "own_confusion_matrix.png",
-)
-
 
 def pages(paths):
-    """Yield a name, a path and a page for each image; only a TIFF has more pages than the first."""
-    for path in image_files(paths):
-        count = count_pages(path)
-        for page in range(count):
-            yield (f"{path}[{page + 1}]" if count > 1 else path), path, page
+    """Yield a name, a file and a page for each image at or below the paths, sorted.
 
-
-def count_pages(path):
-    """Count the pages of a TIFF; any other file counts as one, also if it is no image."""
-    if os.path.isfile(path):  # To open a pipe would wait for who writes to it.
-        with contextlib.suppress(Exception), Image.open(path, formats=["TIFF"]) as tiff:
-            return tiff.n_frames
-    return 1
-
-
-def image_files(paths):
-    """Yield all images below each path, sorted; where there are none, the path itself."""
+    The pages of a TIFF are images of their own; of other files the first image is read.
+    """
     for path in paths:
-        yield from sorted(images_below(path)) or [path]
+        for file in sorted(images_below(path)) or [path]:
+            count = 1
+            if os.path.isfile(file):  # To open a pipe twice would lose what is in it.
+                with contextlib.suppress(Exception), Image.open(file, formats=["TIFF"]) as tiff:
+                    count = tiff.n_frames
+            for page in range(count):
+                yield (f"{file}[{page + 1}]" if count > 1 else file), file, page
 
 
 def images_below(folder):
     """Yield the images in a folder, by their names, and in those below it, linked ones once."""
     seen = set()
     for place, folders, names in os.walk(folder, followlinks=True):
-        target = os.path.realpath(place)
-        names = [] if target in seen else names
-        folders[:] = [] if target in seen else sorted(filter(is_shown, folders))
+        if (target := os.path.realpath(place)) in seen:
+            folders.clear()
+            continue
         seen.add(target)
-        for name in filter(is_shown, names):
-            if name.lower().endswith(IMAGE_ENDINGS) and name not in OWN_PLOTS:
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
+        for name in names:
+            is_image = name.lower().endswith(IMAGE_ENDINGS)
+            if is_image and name not in OWN_PLOTS and not name.startswith("."):
                 yield os.path.join(place, name)
 
 
-def is_shown(name):
-    """Whether a file or folder is one that its owner sees."""
-    return not name.startswith((".", "__MACOSX"))
-
-
 def as_image(source, page=0):
-    """Make an RGBA image, upright and at most SIDE large, of what predict_digits is given.
+    """Make an upright RGBA image, at most SIDE large, of what predict_digits is given.
 
-    Args:
-        source: As for predict_digits.
-        page: Of a file; 0 is the first one.
-
-    Returns:
-        The PIL image, and the width and height in pixels that it had, upright.
-
-    Raises:
-        InputError: It is no image.
+    Returns it, and its width and height in pixels before. Raises InputError if it is no image.
     """
-    is_path = isinstance(source, str | os.PathLike)
-    if is_path and os.path.exists(source) and not os.path.isfile(source):
-        raise InputError("not a file, or a folder without images")
+    if isinstance(source, str | os.PathLike) and os.path.isdir(source):
+        raise InputError("a folder without images")
     try:
-        if is_path:
-            # By its name Pillow would map a TIFF, and scramble one that is tagged as turned.
+        if isinstance(source, str | os.PathLike):
+            # A TIFF that is tagged as turned is scrambled by Pillow if it is opened by name.
             source = io.BytesIO(Path(source).read_bytes())
-        if hasattr(source, "read"):
+        is_file = hasattr(source, "read")
+        if is_file:
             source = Image.open(source)
             source.seek(page)
-            width, height = source.size
+        elif not isinstance(source, Image.Image):
+            source = Image.fromarray(as_bytes(source))
+        width, height = source.size
+        if is_file:
             source.draft(None, (SIDE, SIDE))  # A large JPEG is decoded at a fraction of its size.
-        else:
-            if not isinstance(source, Image.Image):
-                source = Image.fromarray(as_bytes(source))
-            width, height = source.size
-        if 0 in source.size:
-            raise ValueError("it has no pixels")
         image = ImageOps.exif_transpose(source)
         if (width > height) != (image.width > image.height):
             width, height = height, width
-        across, down = image.info.pop("dpi", (1, 1))
+        across, down = map(float, image.info.pop("dpi", (1, 1)))
         if image.mode[0] in "FI":  # floats, and integers of more than 8 bits
             image = Image.fromarray(as_bytes(image))
         image = image.convert("RGBA")
-        if across != down and across < 3 * down and down < 3 * across:
-            # The pixels of a fax are no squares.
+        if down / 3 < across < down or down < across < down * 3:  # as on pages of a fax
             square = width * max(1, down / across), height * max(1, across / down)
             image = image.resize([round(side) for side in square])
         image.thumbnail((SIDE, SIDE), Image.BILINEAR)
@@ -297,7 +252,7 @@ def as_image(source, page=0):
 def as_bytes(values):
     """Scale an array of any type but uint8 by its own range; returns uint8."""
     values = np.asarray(values).squeeze()
-    if values.shape == (IMAGE_SHAPE[0] * IMAGE_SHAPE[1],):
+    if values.shape == (math.prod(IMAGE_SHAPE),):
         values = values.reshape(IMAGE_SHAPE)
     if values.dtype == np.uint8:
         return values
@@ -305,7 +260,7 @@ def as_bytes(values):
     return np.interp(values, (values.min(), values.max()), (0, 255)).astype(np.uint8)
 
 
-# ---------------------------------------------------------------- the network
+# ---------------------------------------------------------------- the network and its scores
 
 
 def load_model(path):
@@ -331,45 +286,33 @@ def load_model(path):
             raise ValueError("its outputs are no ten probabilities")
     # A damaged or foreign file can raise nearly anything in Keras and h5py.
     except Exception as error:
-        cause = error
-        while cause.__context__:
-            cause = cause.__context__  # Others only say that one before them ended the loading.
-        reason = textwrap.shorten(str(cause), 200)
+        while error.__context__:  # Keras says last what it met first.
+            error = error.__context__
         raise InputError(
-            f"{path}: Keras {keras.__version__} cannot use it: {reason}; wanted is what Keras's save"
-            " wrote, named .keras or, as HDF5, .h5 (rename it, or save it again): a network from"
-            " images of 28x28 pixels to ten probabilities, by a softmax"
+            f"{path}: Keras {keras.__version__} cannot use it: {textwrap.shorten(str(error), 200)};"
+            " wanted is what Keras's save wrote, named .keras or, as HDF5, .h5 (rename it, or save"
+            " it again): a network from 28x28 pixels to ten probabilities, by a softmax"
         ) from error
     return model
 
 
 def predict(model, images):
-    """Predict the digits in images that are as MNIST's.
-
-    Args:
-        model: The network, from load_model.
-        images: uint8 (n, 28, 28), 0 (background) to 255 (ink).
-
-    Returns:
-        Probabilities, float32 (n, 10).
-    """
+    """Predict digits in uint8 images (n, 28, 28) as MNIST's; returns probabilities (n, 10)."""
     inputs = as_input(images).reshape(-1, *model.input_shape[1:])
     parts = np.array_split(inputs, len(inputs) // 500 + 1)  # More at a time take much memory.
     return np.concatenate([model.predict_on_batch(part) for part in parts])
 
 
-# ---------------------------------------------------------------- scores
-
-
-def report_scores(model, data, labels, probabilities, pictures, plots, prefix="", unread=()):
+def report_scores(model, data, labels, probabilities, pictures, arguments, prefix="", unread=()):
     """Print and plot the scores of n images with labels, int (n,), named `data` in words.
 
-    Pictures are what the network saw, `unread` the labels of images that it did not see: they
-    count as wrong. The plots' names in the folder `plots` begin with the prefix.
+    Pictures are what the network saw; `unread` are the labels of images that it did not see, and
+    that count as wrong. The plots' names begin with the prefix.
     """
     predicted = probabilities.argmax(axis=1)
     confusion = tf.math.confusion_matrix(labels, predicted, CLASSES).numpy()
-    total = len(labels) + len(unread)
+    support = np.bincount([*labels, *unread], minlength=CLASSES)
+    total = support.sum()
     mistakes = total - confusion.trace()
     print_result("network", model.name)
     print_result("data", data)
@@ -379,31 +322,24 @@ def report_scores(model, data, labels, probabilities, pictures, plots, prefix=""
         print_result("loss", f"{np.mean(losses):.4f}")
         print_result("calibration error", f"{calibration_error(labels, probabilities):.2%}")
     print_result("misclassified", f"{mistakes:,}")
-    if unread:
+    if len(unread):
         print_result("unread", f"{len(unread):,} not read as one digit, counted as wrong")
-    print_classification_report(confusion, np.bincount([*labels, *unread], minlength=CLASSES))
+    print_classification_report(confusion, support)
     print(f"\nconfusion matrix, a row a true digit, a column a predicted one\n{confusion}\n")
     title = f"{data}: {mistakes:,} of {total:,} misclassified"
     wrong = predicted != labels
     figure = plot_mistakes(pictures[wrong], labels[wrong], probabilities[wrong], title)
-    save_or_warn(figure, Path(plots, f"{prefix}misclassified.png"), "Misclassified digits")
+    save_or_warn(figure, arguments, f"{prefix}misclassified.png", "Misclassified digits")
     figure = plot_confusion(confusion, title)
-    save_or_warn(figure, Path(plots, f"{prefix}confusion_matrix.png"), "Confusion matrix")
+    save_or_warn(figure, arguments, f"{prefix}confusion_matrix.png", "Confusion matrix")
 
 
 def calibration_error(labels, probabilities):
-    """Compute the expected calibration error.
+    """Compute the expected calibration error of probabilities (n, 10), from 0 to 1.
 
     It is the mean distance between accuracy and mean confidence in ten bins of
     confidence, weighted by their images (Guo, Pleiss, Sun and Weinberger, "On
     calibration of modern neural networks", ICML 2017).
-
-    Args:
-        labels: The true digits, int (n,).
-        probabilities: float (n, 10).
-
-    Returns:
-        A float from 0 to 1.
     """
     confidences = probabilities.max(axis=1)
     right = np.float32(probabilities.argmax(axis=1) == labels)
@@ -412,12 +348,9 @@ def calibration_error(labels, probabilities):
 
 
 def print_classification_report(confusion, support):
-    """Print precision, recall, F1 score and support, int (10,), of each digit, and averages.
-
-    Where a digit was never predicted its precision counts as 0. Digits that neither
-    occur nor were predicted have no row and no part in the averages.
-    """
+    """Print precision, recall, F1 score and support of each digit that occurs, and averages."""
     predicted, total = confusion.sum(axis=0), support.sum()
+    # Where a digit was never predicted its precision counts as 0.
     counts = np.maximum([predicted, support, (predicted + support) / 2], 1)
     scores = (np.diag(confusion) / counts).T  # precision, recall, F1 score
     occurring = np.flatnonzero(support + predicted)
@@ -443,11 +376,23 @@ def plot_mistakes(pictures, labels, probabilities, title):
     return figure
 
 
+def plot_confusion(confusion, title):
+    """Plot a confusion matrix, int (10, 10); returns the figure."""
+    figure = new_plot(title, 7, 6)
+    (axis,) = figure.axes
+    # By their logarithms, as the diagonal is a thousand times the rest.
+    axis.imshow(np.log1p(confusion), cmap="Oranges", alpha=0.7)
+    for (true, predicted), count in np.ndenumerate(confusion):
+        axis.text(predicted, true, count or "", ha="center", va="center")
+    digits = range(CLASSES)
+    axis.set(xlabel="predicted digit", ylabel="true digit", xticks=digits, yticks=digits)
+    return figure
+
+
 def plot_readings(images, total):
     """Plot images, each a name, a PIL image and its Readings, beside what the network saw.
 
-    A box shows where each digit is, a red one an uncertain digit. `total` images were read.
-    Returns the figure.
+    A box shows where each digit is, a red one an uncertain digit. Returns the figure.
     """
     pairs_a_row = math.ceil(math.sqrt(len(images)))
     title = f"{len(images)} of {total:,} images, as given and as the network saw them"
@@ -473,19 +418,6 @@ def tile(readings):
     return np.block([[*row] for row in tiles])
 
 
-def plot_confusion(confusion, title):
-    """Plot a confusion matrix, int (10, 10); returns the figure."""
-    figure = new_plot(title, 7, 6)
-    (axis,) = figure.axes
-    # By their logarithms, as the diagonal is a thousand times the rest.
-    axis.imshow(np.log1p(confusion), cmap="Oranges", alpha=0.7)
-    for (true, predicted), count in np.ndenumerate(confusion):
-        axis.text(predicted, true, count or "", ha="center", va="center")
-    digits = range(CLASSES)
-    axis.set(xlabel="predicted digit", ylabel="true digit", xticks=digits, yticks=digits)
-    return figure
-
-
 def new_grid(count, columns, title):
     """Make a figure with so many places for pictures, its axes; returns it."""
     rows = max(1, math.ceil(count / columns))
@@ -496,40 +428,34 @@ def new_grid(count, columns, title):
 
 
 def show_picture(axis, picture, text):
-    """Show a picture below a text; returns what Matplotlib makes of it."""
+    """Show a picture, uint8 (h, w), or a PIL image, below a text; returns Matplotlib's image."""
     axis.set_title(drawable(text), fontsize="small", parse_math=False)
     axis.set(xticks=[], yticks=[])
     return axis.imshow(picture, cmap="gray", vmin=0, vmax=255)
 
 
-def save_or_warn(figure, path, title):
-    """Save a plot; a folder that cannot be written to costs no results."""
+def save_or_warn(figure, arguments, name, title):
+    """Save a plot; where that cannot be the results are as good."""
+    path = Path(arguments.plots, name)
     try:
         save_plot(figure, path, title)
     except OSError as error:
-        print_message("warning", f"{path}: the plot is not saved ({error.strerror})")
+        print_message("warning", f"{path}: the plot cannot be saved ({error.strerror})")
 
 
 # ---------------------------------------------------------------- the window to draw in
 
 SHEET = (280, 420)  # pixels of the sheet to draw on, with room for three digits side by side
 PEN = 18  # pixels of its stroke: a felt pen's, on such a sheet
-REST = 100  # milliseconds that the pen rests before the sheet is read
+REST = 100  # milliseconds; when the pen rests so long the sheet is read
 
 
 def draw_window(model):
-    """Make a window to draw digits in, which are read when the pen rests or is lifted.
-
-    Args:
-        model: The network, from load_model.
-
-    Returns:
-        The matplotlib.figure.Figure; `plt.show()` runs it where there is a display.
-    """
+    """Make a window to draw digits in; returns the figure, which `plt.show()` runs."""
     sheet = np.full(SHEET, 255, np.uint8)
-    stroke = []  # the events of the pen since it was set down
+    stroke = []  # the places of the pen since it was set down
     with plt.rc_context({"toolbar": "None"}):
-        figure = new_plot("Draw digits", 11, 4.5, 1, 3)
+        figure = new_plot("", 11, 4, 1, 3)
     figure.get_layout_engine().set(rect=(0, 0.1, 1, 0.9))  # with room for the buttons
     canvas = figure.canvas
     canvas.manager.set_window_title("Draw a digit")
@@ -541,42 +467,35 @@ def draw_window(model):
     bars = right.barh(range(CLASSES), 0)
 
     def read():
-        """Show the number on the sheet, and its last digit in the middle and in the bars."""
-        text, picture, probabilities = "", np.zeros(IMAGE_SHAPE), np.zeros(CLASSES)
+        """Read the sheet, and show its number, and its last digit's picture and probabilities."""
+        number, picture, probabilities = "", np.zeros(IMAGE_SHAPE), np.zeros(CLASSES)
         with contextlib.suppress(InputError):  # An empty sheet has no digit.
             readings = predict_digits(model, sheet)
-            text = " ".join(describe(readings))
-            picture, probabilities = readings[-1].picture, readings[-1].probabilities
+            number, picture = " ".join(describe(readings)), readings[-1].picture
+            probabilities = readings[-1].probabilities
         drawn.set_data(sheet)
         seen.set_data(picture)
-        right.set_title(text)
+        right.set_title(number)
         for bar, probability in zip(bars, probabilities):
             bar.set_width(probability)
-            bar.set_color("tab:orange" if probability == max(probabilities) else "tab:blue")
         canvas.draw_idle()
 
     rest = canvas.new_timer(REST, [(read, (), {})])
     rest.single_shot = True
 
-    def press(event):
-        stroke.append(event)  # move adds it again: a line between two equal ends is a dot.
-        move(event)
-
-    def move(event):
-        """Draw from where the pen was to where it is now; leaving the sheet ends the stroke."""
-        if not stroke or event.inaxes is not left:
+    def draw(event):
+        """Draw to where the pen is, if it is down; a stroke that leaves the sheet ends there."""
+        if event.button is None or event.inaxes is not left:
             stroke.clear()
             return
-        stroke.append(event)
-        ends = [(round(place.xdata), round(place.ydata)) for place in stroke[-2:]]
-        cv2.line(sheet, *ends, 0, PEN, cv2.LINE_AA)
+        stroke.append((round(event.xdata), round(event.ydata)))
+        cv2.line(sheet, stroke[-2:][0], stroke[-1], 0, PEN, cv2.LINE_AA)
         drawn.set_data(sheet)
         canvas.draw_idle()
         rest.start()
 
     def lift(event):
         stroke.clear()
-        rest.stop()
         read()
 
     def clear(event):
@@ -593,12 +512,12 @@ def draw_window(model):
         except OSError as error:
             print_message("error", f"{path}: {error.strerror}")
 
-    canvas.mpl_connect("button_press_event", press)
-    canvas.mpl_connect("motion_notify_event", move)
+    canvas.mpl_connect("button_press_event", draw)
+    canvas.mpl_connect("motion_notify_event", draw)
     canvas.mpl_connect("button_release_event", lift)
     canvas.mpl_connect("key_press_event", lambda event: event.key == "escape" and plt.close(figure))
     figure.buttons = []  # One that nobody keeps does nothing.
-    for place, label, action in ((0.08, "Clear", clear), (0.2, "Save", save)):
+    for place, label, action in ((0.05, "Clear", clear), (0.16, "Save", save)):
         button = plt.Button(figure.add_axes((place, 0.02, 0.1, 0.08)), label)
         button.on_clicked(action)
         figure.buttons.append(button)
