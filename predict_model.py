@@ -67,11 +67,7 @@ IMAGE_ENDINGS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".jp2", ".heic", ".heif", ".hif", ".avif", ".webp"),
     *(".png", ".gif", ".bmp", ".tga", ".tif", ".tiff", ".pbm", ".pgm", ".ppm", ".pnm"),
 )
-# The plots of both scripts, in a folder of images, are not read.
-OWN_PLOTS = (
-    *("training_curves.png", "misclassified.png", "confusion_matrix.png"),
-    *("own_digits.png", "own_misclassified.png", "own_confusion_matrix.png"),
-)
+SKIPPED = "plots", "__MACOSX"  # folders: what both scripts plot, what macOS puts into a zip
 
 
 # ---------------------------------------------------------------- the command line
@@ -203,10 +199,9 @@ def images_below(folder):
             folders.clear()
             continue
         seen.add(target)
-        folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
+        folders[:] = sorted(it for it in folders if it not in SKIPPED and it[0] != ".")
         for name in names:
-            is_image = name.lower().endswith(IMAGE_ENDINGS)
-            if is_image and name not in OWN_PLOTS and not name.startswith("."):
+            if name[0] != "." and name.lower().endswith(IMAGE_ENDINGS):
                 yield os.path.join(place, name)
 
 
@@ -516,6 +511,8 @@ def draw_window(model):
     canvas.mpl_connect("motion_notify_event", draw)
     canvas.mpl_connect("button_release_event", lift)
     canvas.mpl_connect("key_press_event", lambda event: event.key == "escape" and plt.close(figure))
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # To lay out anew would take longer than to draw.
     figure.buttons = []  # One that nobody keeps does nothing.
     for place, label, action in ((0.05, "Clear", clear), (0.16, "Save", save)):
         button = plt.Button(figure.add_axes((place, 0.02, 0.1, 0.08)), label)
