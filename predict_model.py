@@ -122,13 +122,13 @@ def read_images(model, arguments):
             image, _ = as_image(path, page)
             readings = predict_digits(model, image)
         except InputError as error:
+            readings = []
             print_message("error", f"{name}: {error}")
-            results.append((name, []))
-            continue
-        print(name, *describe(readings), *list_doubts(readings), sep="\t")
-        results.append((name, readings))
-        if len(plotted) < MOST_PLOTTED:
+        else:
+            print(name, *describe(readings), *list_doubts(readings), sep="\t")
             plotted.append((name, image, readings))
+            del plotted[MOST_PLOTTED:]
+        results.append((name, readings))
     if arguments.csv:
         write_table(arguments.csv, results)
     read = [readings for _, readings in results if readings]
@@ -157,19 +157,18 @@ def score_labelled(model, results, arguments):
     labels = [label_of(name) for name, _ in results]
     if None in labels:
         return
-    is_read = np.array([len(readings) == 1 for _, readings in results])
-    read = [readings[0] for _, readings in results if len(readings) == 1]
-    probabilities = np.reshape([reading.probabilities for reading in read], (-1, CLASSES))
-    pictures = np.array([reading.picture for reading in read])
-    true, unread = np.array(labels)[is_read], np.array(labels)[~is_read]
+    read = [(label, it[0]) for label, (_, it) in zip(labels, results) if len(it) == 1]
+    unread = [label for label, (_, it) in zip(labels, results) if len(it) != 1]
+    true = np.array([label for label, _ in read], int)
+    probabilities = np.reshape([reading.probabilities for _, reading in read], (-1, CLASSES))
+    pictures = np.array([reading.picture for _, reading in read])
     report_scores(model, "images", true, probabilities, pictures, arguments, "own_", unread)
 
 
 def label_of(path):
     """Return the digit that an image's folder is named after, or None, as in the date 2026/1/5."""
     folder = Path(os.path.abspath(path)).parent
-    digits = [str(digit) for digit in range(CLASSES)]
-    is_label = folder.name in digits and not folder.parent.name.isdecimal()
+    is_label = folder.name in [*"0123456789"] and not folder.parent.name.isdecimal()
     return int(folder.name) if is_label else None
 
 
@@ -449,6 +448,7 @@ def draw_window(model):
     """Make a window to draw digits in; returns the figure, which `plt.show()` runs."""
     sheet = np.full(SHEET, 255, np.uint8)
     stroke = []  # the places of the pen since it was set down
+    blank = np.zeros(IMAGE_SHAPE), np.zeros(CLASSES)
     with plt.rc_context({"toolbar": "None"}):
         figure = new_plot("", 11, 4, 1, 3)
     figure.get_layout_engine().set(rect=(0, 0.1, 1, 0.9))  # with room for the buttons
@@ -458,16 +458,16 @@ def draw_window(model):
     left, middle, right = figure.axes
     right.set(xlim=(0, 1), xticks=[], yticks=range(CLASSES), ylim=(CLASSES, -1))
     drawn = show_picture(left, sheet, "draw here")
-    seen = show_picture(middle, np.zeros(IMAGE_SHAPE), "what the network sees")
+    seen = show_picture(middle, blank[0], "what the network sees")
     bars = right.barh(range(CLASSES), 0)
 
     def read():
         """Read the sheet, and show its number, and its last digit's picture and probabilities."""
-        number, picture, probabilities = "", np.zeros(IMAGE_SHAPE), np.zeros(CLASSES)
+        number, (picture, probabilities) = "", blank
         with contextlib.suppress(InputError):  # An empty sheet has no digit.
-            readings = predict_digits(model, sheet)
-            number, picture = " ".join(describe(readings)), readings[-1].picture
-            probabilities = readings[-1].probabilities
+            *_, last = readings = predict_digits(model, sheet)
+            number = " ".join(describe(readings))
+            picture, probabilities = last.picture, last.probabilities
         drawn.set_data(sheet)
         seen.set_data(picture)
         right.set_title(number)
