@@ -498,14 +498,7 @@ def draw_window(model):
         read()
 
     def save(event):
-        count = 1
-        while (path := Path(f"drawn_{count}.png")).exists():
-            count += 1
-        try:
-            Image.fromarray(sheet).save(path)
-            print(f"saved as {path}")
-        except OSError as error:
-            print_message("error", f"{path}: {error.strerror}")
+        save_sheet(sheet)
 
     canvas.mpl_connect("button_press_event", draw)
     canvas.mpl_connect("motion_notify_event", draw)
@@ -519,6 +512,18 @@ def draw_window(model):
         button.on_clicked(action)
         figure.buttons.append(button)
     return figure
+
+
+def save_sheet(sheet):
+    """Save a sheet under the next free name."""
+    count = 1
+    while (path := Path(f"drawn_{count}.png")).exists():
+        count += 1
+    try:
+        Image.fromarray(sheet).save(path)
+        print(f"saved as {path}")
+    except OSError as error:
+        print_message("error", f"{path}: {error.strerror}")
 
 
 # ---------------------------------------------------------------- the digits of an image
