@@ -222,6 +222,8 @@ def as_image(source, page=0):
         elif not isinstance(source, Image.Image):
             source = Image.fromarray(as_bytes(source))
         width, height = source.size
+        if not width * height:
+            raise ValueError("it has no pixels")
         if is_file:
             source.draft(None, (SIDE, SIDE))  # A large JPEG is decoded at a fraction of its size.
         image = ImageOps.exif_transpose(source)
