@@ -3,10 +3,8 @@
     python predict_model.py
     python predict_model.py my_digit.png photos/
 
-The first prints the accuracy on MNIST's test set, the classification report
-and the confusion matrix, and plots the misclassified digits. The second reads
-each image, prints its digits, and plots what the network saw. Train the
-network first: `train_model.py`.
+The first scores the network of `train_model.py` on MNIST's test set, and plots its
+mistakes. The second prints the digits in each image, and plots what the network saw.
 
 Importing this file does what importing `train_model.py` does, and has Pillow
 open the photographs of today's phones: HEIC, and 200 million pixels.
@@ -14,15 +12,15 @@ open the photographs of today's phones: HEIC, and 200 million pixels.
 
 import contextlib
 import csv
-import json
+import io
 import math
 import os
-import re
 import sys
 import textwrap
-import zipfile
 from pathlib import Path
 from typing import NamedTuple
+
+sys.path.append(str(Path(__file__).resolve().parent))  # With PYTHONSAFEPATH it is not there.
 
 # First, as it sets Keras up.
 import train_model
@@ -48,20 +46,214 @@ import cv2
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
-import pi_heif
 import tensorflow as tf
 from PIL import Image, ImageOps
 
+try:
+    import pi_heif
+except ModuleNotFoundError as error:
+    sys.exit(f"error: {error.name} is missing: pip install -r requirements.txt")
+
+Image.init()  # Pillow's own readers go first: pi_heif takes AVIF for HEIC, and cannot read it.
 pi_heif.register_heif_opener()  # the photographs of iPhones
 Image.MAX_IMAGE_PIXELS = 250_000_000  # Phones take 200 million; Pillow warns of more.
 
 CERTAIN = 0.8  # A digit with less confidence is reported as uncertain.
-IMAGE_FILE = r"(?i).*\.(avif|bmp|gif|hei[cf]|jp2|jpe?g|p[bgp]m|png|tga|tiff?|webp)"
-# The plots of both scripts, in a folder of images, are not read.
-OWN_PLOT = r"training_curves\.png|own_digits\.png|(own_)?(misclassified|confusion_matrix)\.png"
+MOST_PLOTTED = 100  # images, or they are too small to see
+IMAGE_ENDINGS = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".jp2", ".heic", ".heif", ".hif", ".avif", ".webp"),
+    *(".png", ".gif", ".bmp", ".tga", ".tif", ".tiff", ".pbm", ".pgm", ".ppm", ".pnm"),
+)
+SKIPPED = "plots", "__MACOSX"  # folders: what both scripts plot, what macOS puts into a zip
 
 
-# ---------------------------------------------------------------- prediction and scores
+# ---------------------------------------------------------------- the command line
+
+
+def main():
+    """Score the test set, read images, or open the window to draw in; returns the exit status."""
+    arguments = parse_arguments()
+    model = load_model(arguments.model)
+    status = 0
+    if arguments.draw:
+        window = draw_window(model)
+        if not window.canvas.required_interactive_framework and plt.get_backend() != "webagg":
+            raise InputError(
+                "--draw: there is no display for its window; to draw in a browser,"
+                " pip install tornado, and set MPLBACKEND=webagg"
+            )
+    elif arguments.images:
+        status = read_images(model, arguments)
+    else:
+        images, labels, data = load_digits(arguments.data, "test")
+        probabilities = predict(model, images)
+        report_scores(model, f"test images of {data}", labels, probabilities, images, arguments)
+    plt.show()
+    return status
+
+
+def parse_arguments():
+    """Parse the command line of predict_model.py."""
+    parser, inputs = make_parser("Score a trained network on test images, or read images.")
+    add = inputs.add_argument
+    add("images", metavar="IMAGE", nargs="*", default=[], help="image files or folders to read")
+    add("--draw", action="store_true", help="open a window to draw digits in, which are read")
+    add = parser.add_argument
+    add("--model", metavar="FILE", default=MODEL_FILE, help="the network of train_model.py")
+    add("--csv", metavar="FILE", help="a table to write, a row for each digit that was read")
+    arguments = parser.parse_args()
+    if arguments.csv and not arguments.images:
+        parser.error("argument --csv: it is for images, and there are none")
+    if arguments.csv and arguments.csv.lower().endswith(IMAGE_ENDINGS):
+        parser.error(f"argument --csv: {arguments.csv} would replace an image")
+    return arguments
+
+
+def read_images(model, arguments):
+    """Read the digits in images, and score those in folders 0 to 9; returns the exit status."""
+    if arguments.csv:
+        check_writable(arguments.csv)
+    results, plotted = [], []
+    for name, path, page in pages(arguments.images):
+        try:
+            image, _ = as_image(path, page)
+            readings = predict_digits(model, image)
+        except InputError as error:
+            readings = []
+            print_message("error", f"{name}: {error}")
+        else:
+            print(name, *describe(readings), *list_doubts(readings), sep="\t")
+            plotted.append((name, image, readings))
+            del plotted[MOST_PLOTTED:]
+        results.append((name, readings))
+    if arguments.csv:
+        write_table(arguments.csv, results)
+    read = [readings for _, readings in results if readings]
+    if read:
+        figure = plot_readings(plotted, len(read))
+        save_or_warn(figure, arguments, "own_digits.png", "Your own digits")
+    score_labelled(model, results, arguments)
+    return 0 if len(read) == len(results) else 1
+
+
+def write_table(path, results):
+    """Write a CSV file with a row for each digit of the results, pairs of a name and Readings."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    shares = [f"p{digit}" for digit in range(CLASSES)]
+    with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        table = csv.writer(file)
+        table.writerow(["path", "row", "place", "digit", "confidence", "doubt", *shares])
+        for name, readings in results:
+            for reading in readings:
+                digit = reading.row, reading.place, reading.digit, reading.confidence
+                table.writerow([name, *digit, reading.doubt, *reading.probabilities])
+
+
+def score_labelled(model, results, arguments):
+    """Score images that all lie in folders 0 to 9: right is one read as just that digit."""
+    labels = [label_of(name) for name, _ in results]
+    if None in labels:
+        return
+    read = [(label, it[0]) for label, (_, it) in zip(labels, results) if len(it) == 1]
+    unread = [label for label, (_, it) in zip(labels, results) if len(it) != 1]
+    true = np.array([label for label, _ in read], int)
+    probabilities = np.reshape([reading.probabilities for _, reading in read], (-1, CLASSES))
+    pictures = np.array([reading.picture for _, reading in read])
+    report_scores(model, "images", true, probabilities, pictures, arguments, "own_", unread)
+
+
+def label_of(path):
+    """Return the digit that an image's folder is named after, or None, as in the date 2026/1/5."""
+    folder = Path(os.path.abspath(path)).parent
+    is_label = folder.name in [*"0123456789"] and not folder.parent.name.isdecimal()
+    return int(folder.name) if is_label else None
+
+
+# ---------------------------------------------------------------- files of images
+
+
+def pages(paths):
+    """Yield a name, a file and a page for each image at or below the paths, sorted.
+
+    The pages of a TIFF are images of their own; of other files the first image is read.
+    """
+    for path in paths:
+        for file in sorted(images_below(path)) or [path]:
+            count = 1
+            if os.path.isfile(file):  # To open a pipe twice would lose what is in it.
+                with contextlib.suppress(Exception), Image.open(file, formats=["TIFF"]) as tiff:
+                    count = tiff.n_frames
+            for page in range(count):
+                yield (f"{file}[{page + 1}]" if count > 1 else file), file, page
+
+
+def images_below(folder):
+    """Yield the images in a folder, by their names, and in those below it, linked ones once."""
+    seen = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        if (target := os.path.realpath(place)) in seen:
+            folders.clear()
+            continue
+        seen.add(target)
+        folders[:] = sorted(it for it in folders if it not in SKIPPED and it[0] != ".")
+        for name in names:
+            if name[0] != "." and name.lower().endswith(IMAGE_ENDINGS):
+                yield os.path.join(place, name)
+
+
+def as_image(source, page=0):
+    """Make an upright RGBA image, at most SIDE large, of what predict_digits is given.
+
+    Returns it, and its width and height in pixels before. Raises InputError if it is no image.
+    """
+    if isinstance(source, str | os.PathLike) and os.path.isdir(source):
+        raise InputError("a folder without images")
+    try:
+        if isinstance(source, str | os.PathLike):
+            # A TIFF that is tagged as turned is scrambled by Pillow if it is opened by name.
+            source = io.BytesIO(Path(source).read_bytes())
+        is_file = hasattr(source, "read")
+        if is_file:
+            source = Image.open(source)
+            source.seek(page)
+        elif not isinstance(source, Image.Image):
+            source = Image.fromarray(as_bytes(source))
+        width, height = source.size
+        if not width * height:
+            raise ValueError("it has no pixels")
+        if is_file:
+            source.draft(None, (SIDE, SIDE))  # A large JPEG is decoded at a fraction of its size.
+        image = ImageOps.exif_transpose(source)
+        if (width > height) != (image.width > image.height):
+            width, height = height, width
+        across, down = map(float, image.info.pop("dpi", (1, 1)))
+        if image.mode[0] in "FI":  # floats, and integers of more than 8 bits
+            image = Image.fromarray(as_bytes(image))
+        image = image.convert("RGBA")
+        if down / 3 < across < down or down < across < down * 3:  # as on pages of a fax
+            square = width * max(1, down / across), height * max(1, across / down)
+            image = image.resize([round(side) for side in square])
+        image.thumbnail((SIDE, SIDE), Image.BILINEAR)
+        return image, (width, height)
+    # What is no image, or a damaged one, can raise nearly anything in NumPy and Pillow.
+    except Exception as error:
+        reason = textwrap.shorten(str(error), 200)
+        reason = getattr(error, "strerror", None) or f"not an image that can be read ({reason})"
+        raise InputError(reason) from error
+
+
+def as_bytes(values):
+    """Scale an array of any type but uint8 by its own range; returns uint8."""
+    values = np.asarray(values).squeeze()
+    if values.shape == (math.prod(IMAGE_SHAPE),):
+        values = values.reshape(IMAGE_SHAPE)
+    if values.dtype == np.uint8:
+        return values
+    values = np.nan_to_num(np.float32(values), posinf=0, neginf=0)
+    return np.interp(values, (values.min(), values.max()), (0, 255)).astype(np.uint8)
+
+
+# ---------------------------------------------------------------- the network and its scores
 
 
 def load_model(path):
@@ -77,46 +269,263 @@ def load_model(path):
     Raises:
         InputError: The file is missing or damaged, or holds another network.
     """
-    if not os.path.isfile(path):
+    if not os.path.isfile(path) and not os.path.isdir(path):
         raise InputError(f"{path}: there is no such file; train_model.py makes it")
     try:
         model = keras.saving.load_model(path, compile=False)
-        (probabilities,) = predict(model, NOTHING.picture[np.newaxis])
+        (probabilities,) = predict(model, np.zeros((1, *IMAGE_SHAPE), np.uint8))
         adds_up = np.isclose(probabilities.sum(), 1, atol=1e-3)
         if probabilities.shape != (CLASSES,) or probabilities.min() < 0 or not adds_up:
             raise ValueError("its outputs are no ten probabilities")
     # A damaged or foreign file can raise nearly anything in Keras and h5py.
     except Exception as error:
-        reason = str(error).rpartition("Exception encountered: ")[2]
+        while error.__context__:  # Keras says last what it met first.
+            error = error.__context__
         raise InputError(
-            f"{path}: {saved_by(path)} cannot be used with Keras {keras.__version__}:"
-            f" {textwrap.shorten(reason, 300)}; wanted is a network from images of 28x28 pixels"
-            " to ten probabilities, by a softmax"
+            f"{path}: Keras {keras.__version__} cannot use it: {textwrap.shorten(str(error), 200)};"
+            " wanted is what Keras's save wrote, named .keras or, as HDF5, .h5 (rename it, or save"
+            " it again): a network from 28x28 pixels to ten probabilities, by a softmax"
         ) from error
     return model
 
 
-def saved_by(path):
-    """Say which Keras saved a `.keras` file, where that can be told."""
-    with contextlib.suppress(Exception), zipfile.ZipFile(path) as file:
-        version = json.loads(file.read("metadata.json"))["keras_version"]
-        return f"a network saved by Keras {version}"
-    return "the file"
-
-
 def predict(model, images):
-    """Predict the digits in images that are as MNIST's.
-
-    Args:
-        model: The network, from load_model.
-        images: uint8 (n, 28, 28), 0 (background) to 255 (ink).
-
-    Returns:
-        Probabilities, float32 (n, 10).
-    """
+    """Predict digits in uint8 images (n, 28, 28) as MNIST's; returns probabilities (n, 10)."""
     inputs = as_input(images).reshape(-1, *model.input_shape[1:])
     parts = np.array_split(inputs, len(inputs) // 500 + 1)  # More at a time take much memory.
     return np.concatenate([model.predict_on_batch(part) for part in parts])
+
+
+def report_scores(model, data, labels, probabilities, pictures, arguments, prefix="", unread=()):
+    """Print and plot the scores of n images with labels, int (n,), named `data` in words.
+
+    Pictures are what the network saw; `unread` are the labels of images that it did not see, and
+    that count as wrong. The plots' names begin with the prefix.
+    """
+    predicted = probabilities.argmax(axis=1)
+    confusion = tf.math.confusion_matrix(labels, predicted, CLASSES).numpy()
+    support = np.bincount([*labels, *unread], minlength=CLASSES)
+    total = support.sum()
+    mistakes = total - confusion.trace()
+    print_result("network", model.name)
+    print_result("data", data)
+    print_result("accuracy", f"{1 - mistakes / total:.2%} of {total:,} images")
+    if len(labels):
+        losses = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
+        print_result("loss", f"{np.mean(losses):.4f}")
+        print_result("calibration error", f"{calibration_error(labels, probabilities):.2%}")
+    print_result("misclassified", f"{mistakes:,}")
+    if len(unread):
+        print_result("unread", f"{len(unread):,} not read as one digit, counted as wrong")
+    print_classification_report(confusion, support)
+    print(f"\nconfusion matrix, a row a true digit, a column a predicted one\n{confusion}\n")
+    title = f"{data}: {mistakes:,} of {total:,} misclassified"
+    wrong = predicted != labels
+    figure = plot_mistakes(pictures[wrong], labels[wrong], probabilities[wrong], title)
+    save_or_warn(figure, arguments, f"{prefix}misclassified.png", "Misclassified digits")
+    figure = plot_confusion(confusion, title)
+    save_or_warn(figure, arguments, f"{prefix}confusion_matrix.png", "Confusion matrix")
+
+
+def calibration_error(labels, probabilities):
+    """Compute the expected calibration error of probabilities (n, 10), from 0 to 1.
+
+    It is the mean distance between accuracy and mean confidence in ten bins of
+    confidence, weighted by their images (Guo, Pleiss, Sun and Weinberger, "On
+    calibration of modern neural networks", ICML 2017).
+    """
+    confidences = probabilities.max(axis=1)
+    right = np.float32(probabilities.argmax(axis=1) == labels)
+    sums, _ = np.histogram(confidences, 10, (0, 1), weights=confidences - right)
+    return abs(sums).sum() / len(labels)
+
+
+def print_classification_report(confusion, support):
+    """Print precision, recall, F1 score and support of each digit that occurs, and averages."""
+    predicted, total = confusion.sum(axis=0), support.sum()
+    # Where a digit was never predicted its precision counts as 0.
+    counts = np.maximum([predicted, support, (predicted + support) / 2], 1)
+    scores = (np.diag(confusion) / counts).T  # precision, recall, F1 score
+    occurring = np.flatnonzero(support + predicted)
+    line = "{:>12}  {:>9.4f}  {:>9.4f}  {:>9.4f}  {:>9}".format
+    print("\n              precision     recall   f1-score    support")
+    for digit in occurring:
+        print(line(digit, *scores[digit], support[digit]))
+    print(line("macro avg", *scores[occurring].mean(axis=0), total))
+    print(line("weighted avg", *support @ scores / total, total))
+
+
+# ---------------------------------------------------------------- plots
+
+
+def plot_mistakes(pictures, labels, probabilities, title):
+    """Plot mistakes, the most confident first, and no more than can be seen; returns the figure."""
+    confidences = probabilities.max(axis=1)
+    shown = np.argsort(-confidences, kind="stable")[:60]
+    figure = new_grid(len(shown), 10, f"{title}; shown: the {len(shown)} most confident mistakes")
+    for axis, index in zip(figure.axes, shown):
+        read = f"read {probabilities[index].argmax()} ({confidences[index]:.1%})"
+        show_picture(axis, pictures[index], f"true {labels[index]}\n{read}")
+    return figure
+
+
+def plot_confusion(confusion, title):
+    """Plot a confusion matrix, int (10, 10); returns the figure."""
+    figure = new_plot(title, 7, 6)
+    (axis,) = figure.axes
+    # By their logarithms, as the diagonal is a thousand times the rest.
+    axis.imshow(np.log1p(confusion), cmap="Oranges", alpha=0.7)
+    for (true, predicted), count in np.ndenumerate(confusion):
+        axis.text(predicted, true, count or "", ha="center", va="center")
+    digits = range(CLASSES)
+    axis.set(xlabel="predicted digit", ylabel="true digit", xticks=digits, yticks=digits)
+    return figure
+
+
+def plot_readings(images, total):
+    """Plot images, each a name, a PIL image and its Readings, beside what the network saw.
+
+    A box shows where each digit is, a red one an uncertain digit. Returns the figure.
+    """
+    pairs_a_row = math.ceil(math.sqrt(len(images)))
+    title = f"{len(images)} of {total:,} images, as given and as the network saw them"
+    figure = new_grid(2 * len(images), 2 * pairs_a_row, title)
+    for (name, image, readings), given, seen in zip(images, figure.axes[::2], figure.axes[1::2]):
+        show_picture(given, image, Path(name).name[-15:])
+        number, confidence = describe(readings)
+        show_picture(seen, tile(readings), f"{number[-15:]} ({confidence})")
+        for reading in readings:
+            left, top, width, height = reading.box
+            colour = "red" if reading.doubt or reading.confidence < CERTAIN else "tab:blue"
+            given.add_patch(plt.Rectangle((left, top), width, height, fill=False, color=colour))
+            given.text(left, top, reading.digit, color=colour, fontsize="small", va="bottom")
+    return figure
+
+
+def tile(readings):
+    """Lay the pictures of an image's digits out in their rows; returns uint8 (h, w)."""
+    columns = max(reading.place for reading in readings)
+    tiles = np.zeros((readings[-1].row, columns, *IMAGE_SHAPE), np.uint8)
+    for reading in readings:
+        tiles[reading.row - 1, reading.place - 1] = reading.picture
+    return np.block([[*row] for row in tiles])
+
+
+def new_grid(count, columns, title):
+    """Make a figure with so many places for pictures, its axes; returns it."""
+    rows = max(1, math.ceil(count / columns))
+    figure = new_plot(title, max(5, 1.2 * columns), 1.5 * rows + 0.5, rows, columns)
+    for axis in figure.axes:
+        axis.axis("off")
+    return figure
+
+
+def show_picture(axis, picture, text):
+    """Show a picture, uint8 (h, w), or a PIL image, below a text; returns Matplotlib's image."""
+    axis.set_title(drawable(text), fontsize="small", parse_math=False)
+    axis.set(xticks=[], yticks=[])
+    return axis.imshow(picture, cmap="gray", vmin=0, vmax=255)
+
+
+def save_or_warn(figure, arguments, name, title):
+    """Save a plot; where that cannot be the results are as good."""
+    path = Path(arguments.plots, name)
+    try:
+        save_plot(figure, path, title)
+    except OSError as error:
+        print_message("warning", f"{path}: the plot cannot be saved ({error.strerror})")
+
+
+# ---------------------------------------------------------------- the window to draw in
+
+SHEET = (280, 420)  # pixels of the sheet to draw on, with room for three digits side by side
+PEN = 18  # pixels of its stroke: a felt pen's, on such a sheet
+REST = 100  # milliseconds; when the pen rests so long the sheet is read
+
+
+def draw_window(model):
+    """Make a window to draw digits in; returns the figure, which `plt.show()` runs."""
+    sheet = np.full(SHEET, 255, np.uint8)
+    stroke = []  # the places of the pen since it was set down
+    blank = np.zeros(IMAGE_SHAPE), np.zeros(CLASSES)
+    with plt.rc_context({"toolbar": "None"}):
+        figure = new_plot("", 11, 4, 1, 3)
+    figure.get_layout_engine().set(rect=(0, 0.1, 1, 0.9))  # with room for the buttons
+    canvas = figure.canvas
+    canvas.manager.set_window_title("Draw a digit")
+    canvas.mpl_disconnect(canvas.manager.key_press_handler_id)  # Matplotlib's own keys
+    left, middle, right = figure.axes
+    right.set(xlim=(0, 1), xticks=[], yticks=range(CLASSES), ylim=(CLASSES, -1))
+    drawn = show_picture(left, sheet, "draw here")
+    seen = show_picture(middle, blank[0], "what the network sees")
+    bars = right.barh(range(CLASSES), 0)
+
+    def read():
+        """Read the sheet, and show its number, and its last digit's picture and probabilities."""
+        number, (picture, probabilities) = "", blank
+        with contextlib.suppress(InputError):  # An empty sheet has no digit.
+            *_, last = readings = predict_digits(model, sheet)
+            number = " ".join(describe(readings))
+            picture, probabilities = last.picture, last.probabilities
+        drawn.set_data(sheet)
+        seen.set_data(picture)
+        right.set_title(number)
+        for bar, probability in zip(bars, probabilities):
+            bar.set_width(probability)
+        canvas.draw_idle()
+
+    rest = canvas.new_timer(REST, [(read, (), {})])
+    rest.single_shot = True
+
+    def draw(event):
+        """Draw to where the pen is, if it is down; a stroke that leaves the sheet ends there."""
+        if event.button is None or event.inaxes is not left:
+            stroke.clear()
+            return
+        stroke.append((round(event.xdata), round(event.ydata)))
+        cv2.line(sheet, stroke[-2:][0], stroke[-1], 0, PEN, cv2.LINE_AA)
+        drawn.set_data(sheet)
+        canvas.draw_idle()
+        rest.start()
+
+    def lift(event):
+        stroke.clear()
+        read()
+
+    def clear(event):
+        sheet[:] = 255
+        read()
+
+    def save(event):
+        save_sheet(sheet)
+
+    canvas.mpl_connect("button_press_event", draw)
+    canvas.mpl_connect("motion_notify_event", draw)
+    canvas.mpl_connect("button_release_event", lift)
+    canvas.mpl_connect("key_press_event", lambda event: event.key == "escape" and plt.close(figure))
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # To lay out anew would take longer than to draw.
+    figure.buttons = []  # One that nobody keeps does nothing.
+    for place, label, action in ((0.05, "Clear", clear), (0.16, "Save", save)):
+        button = plt.Button(figure.add_axes((place, 0.02, 0.1, 0.08)), label)
+        button.on_clicked(action)
+        figure.buttons.append(button)
+    return figure
+
+
+def save_sheet(sheet):
+    """Save a sheet under the next free name."""
+    count = 1
+    while (path := Path(f"drawn_{count}.png")).exists():
+        count += 1
+    try:
+        Image.fromarray(sheet).save(path)
+        print(f"saved as {path}")
+    except OSError as error:
+        print_message("error", f"{path}: {error.strerror}")
+
+
+# ---------------------------------------------------------------- the digits of an image
 
 
 class Reading(NamedTuple):
@@ -128,6 +537,7 @@ class Reading(NamedTuple):
     place: int  # in its row, 1 is the left one
     score: float  # how much it is like a digit
     probabilities: np.ndarray = np.zeros(CLASSES, np.float32)  # all 0: not read yet
+    doubt: str = ""  # what is uncertain beside the digit, as "perhaps a digit is missing after it"
 
     @property
     def digit(self):
@@ -137,11 +547,7 @@ class Reading(NamedTuple):
     @property
     def confidence(self):
         """Its probability, from 0 to 1."""
-        return self.probabilities.max()
-
-
-# An image that was not read as one digit, an empty sheet, a blank input to try a network on.
-NOTHING = Reading(np.zeros(IMAGE_SHAPE, np.uint8), None, 1, 1, 0.0)
+        return float(self.probabilities.max())
 
 
 def predict_digit(model, image):
@@ -198,425 +604,6 @@ def list_doubts(readings):
             yield f"{which}uncertain, perhaps {second} ({reading.probabilities[second]:.1%})"
 
 
-def calibration_error(labels, probabilities):
-    """Compute the expected calibration error.
-
-    It is the mean distance between accuracy and mean confidence in ten bins of
-    confidence, weighted by their images (Guo, Pleiss, Sun and Weinberger, "On
-    calibration of modern neural networks", ICML 2017).
-
-    Args:
-        labels: The true digits, int (n,).
-        probabilities: float (n, 10).
-
-    Returns:
-        A float from 0 to 1.
-    """
-    confidences = probabilities.max(axis=1)
-    right = np.float32(probabilities.argmax(axis=1) == labels)
-    sums, _ = np.histogram(confidences, 10, (0, 1), weights=confidences - right)
-    return abs(sums).sum() / len(labels)
-
-
-def print_classification_report(confusion, labels):
-    """Print precision, recall, F1 score and support of each digit, and their averages.
-
-    Where a digit was never predicted its precision counts as 0. Digits that
-    neither occur nor were predicted have no row and no part in the averages. The labels are
-    all true digits, also of images that are not in the confusion matrix as they were not read.
-    """
-    predicted, support = confusion.sum(axis=0), np.bincount(labels, minlength=CLASSES)
-    counts = np.maximum([predicted, support, (predicted + support) / 2], 1)
-    scores = (np.diag(confusion) / counts).T  # precision, recall, F1 score
-    occurring = np.flatnonzero(support + predicted)
-    line = "{:>12}  {:>9.4f}  {:>9.4f}  {:>9.4f}  {:>9}".format
-    print("\n              precision     recall   f1-score    support")
-    for digit in occurring:
-        print(line(digit, *scores[digit], support[digit]))
-    print(line("macro avg", *scores[occurring].mean(axis=0), len(labels)))
-    print(line("weighted avg", *support @ scores / len(labels), len(labels)))
-
-
-def report_scores(model, data, labels, probabilities, pictures, plots, prefix=""):
-    """Print and plot the scores of n images with labels, int (n,), named `data` in words.
-
-    Probabilities, (n, 10), are all 0 for an image that was not read as one digit; pictures
-    are what the network saw. The plots' names in the folder `plots` begin with the prefix.
-    """
-    is_read = probabilities.any(axis=1)
-    true, shares = labels[is_read], probabilities[is_read]
-    predicted = shares.argmax(axis=1)
-    confusion = tf.math.confusion_matrix(true, predicted, CLASSES).numpy()
-    mistakes = len(labels) - confusion.trace()
-    unread = len(labels) - len(true)
-    print_result("network", model.name)
-    print_result("data", data)
-    print_result("accuracy", f"{1 - mistakes / len(labels):.2%} of {len(labels):,} images")
-    if len(true):
-        losses = keras.losses.sparse_categorical_crossentropy(true, shares)
-        print_result("loss", f"{np.mean(losses):.4f}")
-        print_result("calibration error", f"{calibration_error(true, shares):.2%}")
-    print_result("misclassified", f"{mistakes:,}")
-    if unread:
-        print_result("unread", f"{unread:,} not read as one digit, counted as wrong")
-    print_classification_report(confusion, labels)
-    print(f"\nconfusion matrix, a row a true digit, a column a predicted one\n{confusion}\n")
-    title = f"{data}: {mistakes:,} of {len(labels):,} misclassified"
-    wrong = predicted != true
-    figure = plot_mistakes(pictures[is_read][wrong], true[wrong], shares[wrong], title)
-    save_plot(figure, Path(plots, f"{prefix}misclassified.png"), "Misclassified digits")
-    figure = plot_confusion(confusion, title)
-    save_plot(figure, Path(plots, f"{prefix}confusion_matrix.png"), "Confusion matrix")
-
-
-# ---------------------------------------------------------------- plots
-
-
-def plot_mistakes(pictures, labels, probabilities, title):
-    """Plot mistakes, the most confident first, and no more than can be seen; returns the figure."""
-    confidences = probabilities.max(axis=1)
-    shown = np.argsort(-confidences, kind="stable")[:60]
-    title += f"; shown: the {len(shown)} most confident mistakes"
-    figure = new_grid(len(shown), 10, title)
-    for axis, index in zip(figure.axes, shown):
-        read = f"read {probabilities[index].argmax()} ({confidences[index]:.1%})"
-        show_picture(axis, pictures[index], f"true {labels[index]}\n{read}")
-    return figure
-
-
-def plot_readings(images, total):
-    """Plot images, pairs of a path and its Readings, beside what the network saw.
-
-    A box shows where each digit is, a red one an uncertain digit. `total` images were read.
-    Returns the figure.
-    """
-    pairs_a_row = math.ceil(math.sqrt(len(images)))
-    title = f"{len(images)} of {total:,} images, as given and as the network saw them"
-    figure = new_grid(2 * len(images), 2 * pairs_a_row, title)
-    for (path, readings), given, seen in zip(images, figure.axes[::2], figure.axes[1::2]):
-        show_picture(given, to_grey(as_image(path)), Path(path).name[-15:])
-        number, confidence = describe(readings)
-        show_picture(seen, tile(readings), f"{number[-15:]} ({confidence})")
-        for reading in readings:
-            left, top, width, height = reading.box
-            colour = "red" if reading.confidence < CERTAIN else "tab:blue"
-            given.add_patch(plt.Rectangle((left, top), width, height, fill=False, color=colour))
-            given.text(left, top, reading.digit, color=colour, fontsize="small", va="bottom")
-    return figure
-
-
-def tile(readings):
-    """Lay the pictures of an image's digits out in their rows."""
-    columns = max(reading.place for reading in readings)
-    tiles = np.zeros((readings[-1].row, columns, *IMAGE_SHAPE), np.uint8)
-    for reading in readings:
-        tiles[reading.row - 1, reading.place - 1] = reading.picture
-    return np.block([[*row] for row in tiles])
-
-
-def new_grid(count, columns, title):
-    """Make a figure with so many places for pictures, its axes; returns it."""
-    rows = max(1, math.ceil(count / columns))
-    figure = new_plot(title, max(5, 1.2 * columns), 1.5 * rows + 0.5, rows, columns)
-    for axis in figure.axes:
-        axis.axis("off")
-    return figure
-
-
-def show_picture(axis, picture, text):
-    """Show a picture, uint8 (h, w), below a text; returns what Matplotlib makes of it."""
-    axis.set_title(drawable(text), fontsize="small", parse_math=False)
-    axis.set(xticks=[], yticks=[])
-    return axis.imshow(picture, cmap="gray", vmin=0, vmax=255)
-
-
-def plot_confusion(confusion, title):
-    """Plot a confusion matrix, int (10, 10); returns the figure."""
-    figure = new_plot(title, 7, 6)
-    (axis,) = figure.axes
-    # By their logarithms, as the diagonal is a thousand times the rest.
-    axis.imshow(np.log1p(confusion), cmap="Oranges", alpha=0.7)
-    for (true, predicted), count in np.ndenumerate(confusion):
-        axis.text(predicted, true, count or "", ha="center", va="center")
-    digits = range(CLASSES)
-    axis.set(xlabel="predicted digit", ylabel="true digit", xticks=digits, yticks=digits)
-    return figure
-
-
-# ---------------------------------------------------------------- the command line
-
-
-def parse_arguments():
-    """Parse the command line of predict_model.py."""
-    parser, inputs = make_parser(
-        "Score a trained network on test images, MNIST's by default, or read images of digits."
-    )
-    inputs.add_argument(
-        "images", metavar="IMAGE", nargs="*", default=[], help="image files or folders to read"
-    )
-    inputs.add_argument(
-        "--draw", action="store_true", help="open a window to draw digits in, and read them"
-    )
-    add = parser.add_argument
-    add("--model", metavar="FILE", default=MODEL_FILE, help="the network of train_model.py")
-    add("--csv", metavar="FILE", help="a row for each digit that was read; - is standard output")
-    arguments = parser.parse_args()
-    if arguments.csv and not arguments.images:
-        parser.error("argument --csv: it is for images, and there are none")
-    if arguments.csv and re.fullmatch(IMAGE_FILE, arguments.csv):
-        parser.error(f"argument --csv: {arguments.csv} would replace an image")
-    return arguments
-
-
-def score_test_set(model, arguments):
-    """Score the network on the test images of `--data`, and plot its mistakes."""
-    images, labels, data = load_digits(arguments.data, "test")
-    probabilities = predict(model, images)
-    report_scores(model, f"test images of {data}", labels, probabilities, images, arguments.plots)
-
-
-def read_own_digits(model, arguments):
-    """Read the digits in images, and score those in folders 0 to 9; returns the exit status."""
-    plot = Path(arguments.plots, "own_digits.png")
-    check_writable(plot)
-    results = []
-    with open_table(arguments.csv) as table:
-        writer = csv.writer(table)
-        columns = [f"p{digit}" for digit in range(CLASSES)]
-        writer.writerow(["path", "row", "place", "digit", "confidence", *columns])
-        for path in image_files(arguments.images):
-            readings = read_image(model, path)
-            results.append((path, readings))
-            for reading in readings:
-                digit = reading.row, reading.place, reading.digit, reading.confidence
-                writer.writerow([path, *digit, *reading.probabilities])
-        read = [(path, readings) for path, readings in results if readings]
-        if read:
-            save_plot(plot_readings(read[:100], len(read)), plot, "Your own digits")
-        score_labelled(model, results, arguments.plots)
-    return 0 if len(read) == len(results) else 1
-
-
-def read_image(model, path):
-    """Read an image file, and print its digits, or why there are none; returns the Readings."""
-    try:
-        readings = predict_digits(model, path)
-    except InputError as error:
-        print_message("error", f"{path}: {error}")
-        return []
-    print(path, *describe(readings), *list_doubts(readings), sep="\t")
-    return readings
-
-
-def score_labelled(model, results, plots):
-    """Score the images in folders 0 to 9, if any: right is one that is read as just that digit."""
-    scored = []
-    for path, readings in results:
-        folder = Path(os.path.abspath(path)).parent.name
-        if re.fullmatch("[0-9]", folder):
-            reading = readings[0] if len(readings) == 1 else NOTHING
-            scored.append((int(folder), reading.probabilities, reading.picture))
-    if scored:
-        labels, probabilities, pictures = map(np.array, zip(*scored))
-        report_scores(model, "images", labels, probabilities, pictures, plots, "own_")
-
-
-@contextlib.contextmanager
-def open_table(path):
-    """Open a CSV file to write to, or none; - is standard output, for the table alone."""
-    if path == "-":
-        table = sys.stdout
-        with contextlib.redirect_stdout(sys.stderr):
-            yield table
-    else:
-        path = path or os.devnull
-        with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as table:
-            yield table
-
-
-def main():
-    """Score the test set, read images, or open the window to draw in; returns the exit status."""
-    arguments = parse_arguments()
-    model = load_model(arguments.model)
-    status = 0
-    if arguments.draw:
-        window = draw_window(model)
-        if window.canvas.required_interactive_framework is None:
-            raise InputError("--draw opens a window, and there is no display for it")
-    elif arguments.images:
-        status = read_own_digits(model, arguments)
-    else:
-        score_test_set(model, arguments)
-    plt.show()
-    return status
-
-
-# ---------------------------------------------------------------- drawing digits
-
-SHEET = (280, 420)  # pixels of the sheet to draw on, with room for three digits side by side
-PEN = 18  # pixels of its stroke: a felt pen's, on such a sheet
-
-
-def draw_window(model):
-    """Make a window to draw digits in, which are read while they are drawn.
-
-    Args:
-        model: The network, from load_model.
-
-    Returns:
-        The matplotlib.figure.Figure; `plt.show()` runs it where there is a display.
-    """
-    sheet = np.full(SHEET, 255, np.uint8)
-    stroke = []  # the events of the pen since it was set down
-    with plt.rc_context({"toolbar": "None"}):
-        figure = plt.figure("Draw a digit", figsize=(11, 4), facecolor="lightgrey")
-    canvas = figure.canvas
-    canvas.mpl_disconnect(canvas.manager.key_press_handler_id)  # Matplotlib's own keys
-    left, middle, right = figure.subplots(1, 3, width_ratios=[3, 2, 2])
-    right.set(xlim=(0, 1), xticks=[], yticks=range(CLASSES), ylim=(CLASSES, -1))
-    drawn = show_picture(left, sheet, "draw here")
-    seen = show_picture(middle, NOTHING.picture, "what the network sees")
-    heading = right.set_title("")
-    bars = right.barh(range(CLASSES), 0)
-    changing = [drawn, seen, heading, *bars]
-    plt.setp(changing, animated=True)
-
-    def keep_background(event):
-        """Copy the window as Matplotlib has drawn it: without what changes."""
-        figure.background = canvas.copy_from_bbox(figure.bbox)
-        show()
-
-    def show():
-        """Draw what changes onto the background, as drawing the whole window takes longer."""
-        canvas.restore_region(figure.background)
-        for artist in changing:
-            figure.draw_artist(artist)
-        canvas.blit(figure.bbox)
-
-    def read():
-        """Read the sheet, and show its digits, the last of them in the middle and in the bars."""
-        text, last = "", NOTHING
-        with contextlib.suppress(InputError):  # An empty sheet shows none.
-            readings = predict_digits(model, sheet)
-            text, last = " ".join(describe(readings)), readings[-1]
-        drawn.set_data(sheet)
-        seen.set_data(last.picture)
-        heading.set_text(text)
-        for bar, probability in zip(bars, last.probabilities):
-            bar.set_width(probability)
-            bar.set_color("tab:orange" if probability == last.confidence else "tab:blue")
-        show()
-
-    def press(event):
-        if event.button == plt.MouseButton.RIGHT:
-            clear(event)
-        else:
-            stroke.append(event)  # move adds it again: a line between two equal ends is a dot.
-            move(event)
-
-    def move(event):
-        """Draw from where the pen was to where it is now; leaving the sheet ends the stroke."""
-        if stroke and event.inaxes is left:
-            stroke.append(event)
-            ends = [(round(place.xdata), round(place.ydata)) for place in stroke[-2:]]
-            cv2.line(sheet, *ends, 0, PEN, cv2.LINE_AA)
-            read()
-        else:
-            stroke.clear()
-
-    def clear(event):
-        sheet[:] = 255
-        read()
-
-    def save(event):
-        count = 1
-        while (path := Path(f"drawn_{count}.png")).exists():
-            count += 1
-        try:
-            Image.fromarray(sheet).save(path)
-            print(f"saved as {path}")
-        except OSError as error:
-            print_message("error", f"{path}: {error.strerror}")
-
-    def key(event):
-        match event.key:
-            case "backspace":
-                clear(event)
-            case "s":
-                save(event)
-            case "escape":
-                plt.close(figure)
-
-    canvas.mpl_connect("draw_event", keep_background)
-    canvas.mpl_connect("button_press_event", press)
-    canvas.mpl_connect("motion_notify_event", move)
-    canvas.mpl_connect("button_release_event", lambda event: stroke.clear())
-    canvas.mpl_connect("key_press_event", key)
-    clear_button = plt.Button(figure.add_axes((0.13, 0.02, 0.1, 0.08)), "Clear")
-    clear_button.on_clicked(clear)
-    save_button = plt.Button(figure.add_axes((0.25, 0.02, 0.1, 0.08)), "Save")
-    save_button.on_clicked(save)
-    figure.buttons = clear_button, save_button  # One that nobody keeps does nothing.
-    return figure
-
-
-# ---------------------------------------------------------------- files of images
-
-
-def image_files(paths):
-    """Yield all images below each path, sorted; where there are none, the path itself."""
-    for path in paths:
-        below = Path(path).rglob("*") if path else []
-        images = [
-            str(file) for file in below if file.is_file() and is_image(file.relative_to(path))
-        ]
-        yield from sorted(images) or [path]
-
-
-def is_image(path):
-    """Whether a file below a folder is an image to read, by its name."""
-    hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
-    own = re.fullmatch(OWN_PLOT, path.name)
-    return not hidden and not own and re.fullmatch(IMAGE_FILE, path.name)
-
-
-def as_image(source):
-    """Make an RGBA image, upright, at most SIDE large, of what predict_digits is given.
-
-    Raises InputError if it is no image; of an animation the first one is taken.
-    """
-    is_path = isinstance(source, str | os.PathLike)
-    if is_path and os.path.exists(source) and not os.path.isfile(source):
-        raise InputError("not a file, or a folder without images")
-    try:
-        if is_path or hasattr(source, "read"):
-            source = Image.open(source)
-            source.draft(None, (SIDE, SIDE))  # A large JPEG is decoded at a fraction of its size.
-        elif not isinstance(source, Image.Image):
-            source = Image.fromarray(as_bytes(source))
-        if 0 in source.size:
-            raise ValueError("it has no pixels")
-        image = ImageOps.exif_transpose(source)
-        if image.mode[0] in "FI":  # floats, and integers of more than 8 bits
-            image = Image.fromarray(as_bytes(image))
-        image = image.convert("RGBA")
-        image.thumbnail((SIDE, SIDE), Image.BILINEAR)
-        return image
-    # What is no image, or a damaged one, can raise nearly anything in NumPy and Pillow.
-    except Exception as error:
-        reason = getattr(error, "strerror", None) or f"not an image that can be read ({error})"
-        raise InputError(reason) from error
-
-
-def as_bytes(values):
-    """Scale an array of any type but uint8 by its own range; returns uint8."""
-    values = np.asarray(values).squeeze()
-    if values.dtype == np.uint8:
-        return values
-    values = np.nan_to_num(np.float32(values), posinf=0, neginf=0)
-    return np.interp(values, (values.min(), values.max()), (0, 255)).astype(np.uint8)
-
-
 # ---------------------------------------------------------------- reading an image
 
 SIDE = 480  # pixels of an image's longer side; finer detail than this is noise
@@ -644,7 +631,7 @@ def find_digits(image):
     Returns at least one Reading, not read yet, in rows from the top, each from left to right;
     raises InputError where there is none.
     """
-    grey = to_grey(as_image(image))
+    grey = to_grey(as_image(image)[0])
     grey = cv2.normalize(grey, None, 255, 0, cv2.NORM_INF)  # so dim light costs nothing
     ink, mark_at, found = best_marks(grey)
     found = [mark for mark in found if not surrounds(mark, found)]

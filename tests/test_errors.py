@@ -117,8 +117,7 @@ def test_help_lists_the_options(tmp_path, script, option):
         (TRAIN, "--validation-split 0.001", "--validation-split 0.001 of 100 images"),
         (PREDICT, "--data good.npz", "good.npz: "),  # It has no test set.
         (PREDICT, "good.png --csv folder.keras", "folder.keras: "),
-        (PREDICT, "good.png --csv none/a.csv", "none/a.csv: "),
-        (PREDICT, "good.png --plots file", "file/own_digits.png: "),
+        (PREDICT, "good.png --csv file/a.csv", "file/a.csv: "),
         (PREDICT, "--model none.keras", "none.keras: there is no such file; train_model.py makes"),
         (PREDICT, "--model folder.keras", "folder.keras: "),
         (PREDICT, "--model cut.keras", "cut.keras: "),
@@ -175,7 +174,7 @@ def test_network_of_any_usual_shape_of_images_is_read(tmp_path, shape):
     assert np.allclose(predict_model.predict(read, images), expected, atol=1e-5)
 
 
-def test_network_of_another_keras_is_refused_with_its_reason_and_both_versions(folder, tmp_path):
+def test_network_of_another_keras_is_refused_with_its_reason_and_the_version(folder, tmp_path):
     path = tmp_path / "a.keras"
     with zipfile.ZipFile(folder / "good.keras") as good, zipfile.ZipFile(path, "w") as changed:
         config = good.read("config.json").replace(b'"units"', b'"novelty": 1, "units"')
@@ -183,4 +182,4 @@ def test_network_of_another_keras_is_refused_with_its_reason_and_both_versions(f
         changed.writestr("metadata.json", json.dumps({"keras_version": "9.8.7"}))
         changed.writestr("model.weights.h5", good.read("model.weights.h5"))
     line = refused(PREDICT, "--model", path, folder=folder)
-    assert "novelty" in line and "9.8.7" in line and f"Keras {keras.__version__}" in line
+    assert "novelty" in line and f"Keras {keras.__version__}" in line

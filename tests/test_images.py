@@ -144,7 +144,7 @@ def test_image_that_lies_on_its_side_is_turned(tmp_path):
     exif, path = Image.Exif(), tmp_path / "a.jpg"
     exif[0x0112] = 6
     draw(FIVE, 900).transpose(Image.Transpose.ROTATE_90).save(path, exif=exif)
-    assert likeness(as_image(path), find_digits(draw(FIVE))[0].picture) > 0.9
+    assert likeness(as_image(path)[0], find_digits(draw(FIVE))[0].picture) > 0.9
 
 
 def test_digits_are_found_in_rows_from_left_to_right():

@@ -1,15 +1,14 @@
 """predict_model.py: scores, report, plots and tables, and which images are read."""
 
 import csv
-import os
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from conftest import PREDICT, files_in, linux_only, network_answering, result, run_main
+from conftest import sheet_of_fours as sheet
 from PIL import Image
-from test_images import FOUR, draw
 
 import predict_model
 from predict_model import Reading
@@ -61,7 +60,8 @@ def ten_readings(capsys, tmp_path):
     probabilities[np.arange(10), predictions] = confidences
     network, pictures = SimpleNamespace(name="a network"), np.zeros((10, 28, 28), np.uint8)
     plt.close("all")
-    predict_model.report_scores(network, "images", labels, probabilities, pictures, tmp_path)
+    arguments = SimpleNamespace(plots=tmp_path)
+    predict_model.report_scores(network, "images", labels, probabilities, pictures, arguments)
     return [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
 
 
@@ -74,11 +74,8 @@ def test_report_fits_figures_worked_by_hand(ten_readings):
         "macro avg 0.5167 0.4722 0.4924 10",
         "weighted avg 0.7800 0.7000 0.7364 10",
     ]
-
-
-def test_confusion_matrix_has_a_row_a_true_digit(ten_readings):
     first = ten_readings.index("[[3 1 0 0 0 0 0 0 0 0]")
-    assert ten_readings[first + 1] == "[1 4 1 0 0 0 0 0 0 0]"
+    assert ten_readings[first + 1] == "[1 4 1 0 0 0 0 0 0 0]"  # a row a true digit
 
 
 def test_loss_and_calibration_error_fit_figures_worked_by_hand(ten_readings):
@@ -110,12 +107,9 @@ def album(tmp_path):
 
 def put(album, name, rows=(1,)):
     """Put a picture of rows of so many fours into the album, as PNG."""
-    sheet, path = Image.new("L", (120 * max(1, *rows), 120 * len(rows)), 255), album / name
-    for row, digits in enumerate(rows):
-        for place in range(digits):
-            sheet.paste(draw(FOUR, 120), (120 * place, 120 * row))
+    path = album / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(path)
+    sheet(rows).save(path)
 
 
 @pytest.fixture
@@ -150,37 +144,43 @@ def test_table_has_a_row_a_digit(album, read):
     put(album, "three.png", rows=[2, 1])
     read("three.png", "--csv", "a.csv")
     header, *rows = csv.reader((album / "a.csv").read_text().splitlines())
-    assert header == ["path", "row", "place", "digit", "confidence", *(f"p{n}" for n in range(10))]
+    shares = [f"p{digit}" for digit in range(10)]
+    assert header == ["path", "row", "place", "digit", "confidence", "doubt", *shares]
     places = [("1", "1"), ("1", "2"), ("2", "1")]
     assert [row[:4] for row in rows] == [["three.png", *place, "4"] for place in places]
-    assert [float(value) for value in rows[0][4:]] == pytest.approx([0.79, *ANSWER], abs=1e-5)
-
-
-def test_table_on_standard_output_has_it_for_itself(album, read):
-    run = read("photos", "--csv", "-")
-    assert run.stdout.count("\n") == 2 and ".png,1,1,4,0.7" in run.stdout
-    assert ".png\t4\t" in run.stderr and not (album / "-").exists()
+    values = [float(value) for value in [rows[0][4], *rows[0][6:]]]
+    assert values == pytest.approx([0.79, *ANSWER], abs=1e-5)
 
 
 def test_plot_shows_a_box_at_each_digit_and_what_the_network_saw(album, read):
     put(album, "three.png", rows=[2, 1])
+    Image.open(album / "three.png").resize((1200, 1200)).save(album / "three.png")
     read("photos", "three.png")
     *_, given, seen = figures()["Your own digits"].axes
     assert [text.get_text() for text in given.texts] == ["4", "4", "4"]
-    first, second, third = predict_model.find_digits(album / "three.png")
+    reduced, _ = predict_model.as_image(album / "three.png")
+    first, second, third = predict_model.find_digits(reduced)
+    assert np.array_equal(given.images[0].get_array(), reduced)
     boxes = [(*box.get_xy(), box.get_width(), box.get_height()) for box in given.patches]
     assert boxes == [first.box, second.box, third.box]
     rows = [first.picture, second.picture], [third.picture, np.zeros((28, 28))]
     assert np.array_equal(seen.images[0].get_array(), np.block([*map(list, rows)]))
 
 
-@pytest.mark.parametrize("arguments", [["photos"], ["--data", "a.npz"]])
-def test_plots_are_shown_in_windows(album, read, monkeypatch, arguments):
+ALL = pytest.mark.parametrize("arguments", [["photos"], ["--data", "a.npz"]])
+
+
+@ALL
+def test_plots_are_shown_also_where_they_cannot_be_saved(album, read, monkeypatch, arguments):
     shown = []
     monkeypatch.setattr(plt, "show", lambda: shown.extend(plt.get_fignums()))
     np.savez(album / "a.npz", x_test=np.zeros((9, 28, 28), np.uint8), y_test=np.arange(9))
-    read(*arguments)
-    assert shown
+    results = read(*arguments).stdout.partition("  plot saved as")[0]
+    (album / "file").touch()
+    run = read(*arguments, "--plots", "file")
+    lines = run.stderr.splitlines()
+    assert run.stdout == results and shown[: len(shown) // 2] == shown[len(shown) // 2 :] != []
+    assert lines and all(line.startswith(f"{PREDICT}: warning: file/") for line in lines)
 
 
 def listed(folder, *names):
@@ -188,16 +188,15 @@ def listed(folder, *names):
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
-    files = predict_model.image_files([str(folder)])
+    files = [file for _, file, _ in predict_model.pages([str(folder)])]
     return [Path(file).relative_to(folder).as_posix() for file in files]
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["a.PNG", "a.jpg", "a.JPEG", "a.webp", "a.tif", "a.TIFF", "a.bmp", "a.gif", "a.pgm", "a.tga"]
-    + ["a.heic", "a.heif", "a.avif", "a.jp2", "below/more/a.png", "scans.png/a.png"]
-    + ["misclassified 2.png", "two  spaces.png"],
-)
+NAMES = """a.PNG a.jpg a.JPEG a.jpe a.jfif a.mpo a.jp2 a.webp a.tif a.TIFF a.bmp a.gif a.pgm a.tga
+    a.heic a.heif a.hif a.avif below/more/a.png scans.png/a.png own_digits.png"""
+
+
+@pytest.mark.parametrize("name", [*NAMES.split(), "two  spaces.png"])
 def test_pictures_in_a_folder_are_read_in_the_order_of_their_names(tmp_path, name):
     names = ["c.png", name, "b/z.png"]
     assert listed(tmp_path, *names) == sorted(names)
@@ -206,16 +205,21 @@ def test_pictures_in_a_folder_are_read_in_the_order_of_their_names(tmp_path, nam
 @pytest.mark.parametrize(
     "name",
     [".hidden.png", ".ipynb_checkpoints/a.png", "__MACOSX/a.png", "below/.thumbnails/a.png"]
-    + ["notes.pdf", "network.keras", "Thumbs.db", "png", "training_curves.png", "own_digits.png"]
-    + ["misclassified.png", "confusion_matrix.png", "own_misclassified.png"]
-    + ["own_confusion_matrix.png"],
+    + ["notes.pdf", "network.keras", "Thumbs.db", "png", "plots/own_digits.png"],
 )
 def test_what_is_no_picture_of_the_user_is_left_out_of_a_folder(tmp_path, name):
     assert listed(tmp_path, name, "digit.png") == ["digit.png"]
 
 
-def test_empty_argument_is_no_folder():
-    assert [*predict_model.image_files([""])] == [""]
+@linux_only
+def test_links_are_followed_and_each_folder_is_read_once(tmp_path):
+    (tmp_path / "set" / "b").mkdir(parents=True)
+    listed(tmp_path / "elsewhere", "a.png")
+    (tmp_path / "set" / "a").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "set" / "b" / "loop").symlink_to(tmp_path / "set")
+    (tmp_path / "set" / "c").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "set" / "d.png").symlink_to(tmp_path / "elsewhere" / "a.png")
+    assert listed(tmp_path / "set") == ["a/a.png", "d.png"]
 
 
 @pytest.mark.parametrize(
@@ -225,7 +229,7 @@ def test_empty_argument_is_no_folder():
         ("folder without images", lambda path: path.mkdir()),
         ("not an image", lambda path: path.write_text("no picture")),
         ("no digit", lambda path: Image.new("L", (90, 90), 255).save(path)),
-        pytest.param("not a file", lambda path: os.mkfifo(path), marks=linux_only),
+        ("No such file", lambda path: path.symlink_to("none")),
     ],
 )
 def test_image_that_cannot_be_read_is_named_and_the_others_are_read(album, read, said, make):
@@ -239,8 +243,9 @@ def test_image_that_cannot_be_read_is_named_and_the_others_are_read(album, read,
 @pytest.mark.parametrize(
     "names, accuracy, unread",
     [
-        (["4/a.png", "4/more/b.png", "10/c.png"], "100.00% of 1", 0),
+        (["4/a.png", "4/b.png"], "100.00% of 2", 0),
         (["4/a.png", "4/two.png", "4/blank.png", "5/b.png"], "25.00% of 4", 2),
+        (["train/4/a.png", "test/4/a.png"], "100.00% of 2", 0),
         (["4/blank.png"], "0.00% of 1", 1),
     ],
 )
@@ -248,12 +253,23 @@ def test_labelled_image_is_right_only_if_read_as_just_that_digit(
     album, read, names, accuracy, unread
 ):
     for name in names:
-        put(album, f"set/{name}", {"blank.png": [0, 0], "two.png": [2]}.get(name[2:], [1]))
+        rows = {"blank.png": [0, 0], "two.png": [2]}.get(Path(name).name, [1])
+        put(album, f"set/{name}", rows)
     run = read("set", status=int("4/blank.png" in names))
     assert result(run.stdout, "accuracy") == f"{accuracy} images" and "nan" not in run.stdout
     assert run.stdout.count(f"{unread} not read as one digit") == bool(unread)
     plots = {"own_misclassified.png", "own_confusion_matrix.png"}
     assert plots <= files_in(album / "plots").keys()
+
+
+@pytest.mark.parametrize("other", ["10/a.png", "4/more/a.png", "a.png", "2026/1/5/a.png"])
+@pytest.mark.parametrize("first", ["4/a.png", "2026/1/4/a.png"])
+def test_images_are_scored_only_if_all_lie_in_folders_that_stand_for_digits(
+    album, read, first, other
+):
+    for name in (first, other):
+        put(album, f"set/{name}")
+    assert "accuracy" not in read("set").stdout
 
 
 @linux_only
