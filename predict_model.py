@@ -29,12 +29,12 @@ from train_model import (
     IMAGE_SHAPE,
     MODEL_FILE,
     InputError,
-    as_input,
     check_writable,
     drawable,
     load_digits,
     make_parser,
     new_plot,
+    predict,
     print_message,
     print_result,
     run_as_script,
@@ -131,7 +131,7 @@ def read_images(model, arguments):
     read = [readings for _, readings in results if readings]
     if read:
         figure = plot_readings(plotted, len(read))
-        save_or_warn(figure, arguments, "own_digits.png", "Your own digits")
+        save_plot(figure, Path(arguments.plots, "own_digits.png"))
     score_labelled(model, results, arguments)
     return 0 if len(read) == len(results) else 1
 
@@ -230,6 +230,9 @@ def as_image(source, page=0):
         if image.mode[0] in "FI":  # floats, and integers of more than 8 bits
             image = Image.fromarray(as_bytes(image))
         image = image.convert("RGBA")
+        least, most = image.getchannel("A").getextrema()
+        if least == most:  # An alpha that is the same everywhere says nothing, even if it is 0.
+            image.putalpha(255)
         if down / 3 < across < down or down < across < down * 3:  # as on pages of a fax
             square = width * max(1, down / across), height * max(1, across / down)
             image = image.resize([round(side) for side in square])
@@ -289,13 +292,6 @@ def load_model(path):
     return model
 
 
-def predict(model, images):
-    """Predict digits in uint8 images (n, 28, 28) as MNIST's; returns probabilities (n, 10)."""
-    inputs = as_input(images).reshape(-1, *model.input_shape[1:])
-    parts = np.array_split(inputs, len(inputs) // 500 + 1)  # More at a time take much memory.
-    return np.concatenate([model.predict_on_batch(part) for part in parts])
-
-
 def report_scores(model, data, labels, probabilities, pictures, arguments, prefix="", unread=()):
     """Print and plot the scores of n images with labels, int (n,), named `data` in words.
 
@@ -322,9 +318,9 @@ def report_scores(model, data, labels, probabilities, pictures, arguments, prefi
     title = f"{data}: {mistakes:,} of {total:,} misclassified"
     wrong = predicted != labels
     figure = plot_mistakes(pictures[wrong], labels[wrong], probabilities[wrong], title)
-    save_or_warn(figure, arguments, f"{prefix}misclassified.png", "Misclassified digits")
+    save_plot(figure, Path(arguments.plots, f"{prefix}misclassified.png"))
     figure = plot_confusion(confusion, title)
-    save_or_warn(figure, arguments, f"{prefix}confusion_matrix.png", "Confusion matrix")
+    save_plot(figure, Path(arguments.plots, f"{prefix}confusion_matrix.png"))
 
 
 def calibration_error(labels, probabilities):
@@ -425,15 +421,6 @@ def show_picture(axis, picture, text):
     axis.set_title(drawable(text), fontsize="small", parse_math=False)
     axis.set(xticks=[], yticks=[])
     return axis.imshow(picture, cmap="gray", vmin=0, vmax=255)
-
-
-def save_or_warn(figure, arguments, name, title):
-    """Save a plot; where that cannot be the results are as good."""
-    path = Path(arguments.plots, name)
-    try:
-        save_plot(figure, path, title)
-    except OSError as error:
-        print_message("warning", f"{path}: the plot cannot be saved ({error.strerror})")
 
 
 # ---------------------------------------------------------------- the window to draw in

@@ -28,6 +28,9 @@ os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow writes much while it starts.
 if "IPython" not in sys.modules and os.environ.get("MPLBACKEND", "").startswith("module://"):
     del os.environ["MPLBACKEND"]  # A notebook hands its own to the scripts that it starts.
+# TensorFlow writes to standard error while it starts, whatever it is told.
+standard_error, null_device = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+os.dup2(null_device, 2)
 try:
     import cv2
     import keras
@@ -37,6 +40,8 @@ try:
     from keras.layers import Conv2D, Dense, Dropout, Flatten, MaxPooling2D
 except ModuleNotFoundError as error:
     sys.exit(f"error: {error.name} is missing: pip install -r requirements.txt")
+finally:
+    os.dup2(standard_error, 2)
 if tuple(map(int, keras.__version__.split(".")[:2])) < (3, 14):
     sys.exit("error: Keras 3.14 or newer is needed: pip install -r requirements.txt")
 keras.config.set_floatx("float32")
@@ -47,6 +52,7 @@ cv2.setNumThreads(1)  # More of its threads would wait for TensorFlow's.
 MODEL_FILE = "digit_classifier.keras"
 IMAGE_SHAPE = (28, 28)
 CLASSES = 10
+SYNTHETIC = "synthetic digits, not MNIST"  # as the name of data
 INTERRUPTED = 130  # exit status, by custom 128 plus the number of the signal
 STOPPED = "interrupted"
 
@@ -107,8 +113,7 @@ ARCHITECTURES = {
 def main():
     """Train, calibrate by our recipe, save, and say how it went; returns the exit status."""
     arguments = parse_arguments()
-    curves = Path(arguments.plots, "training_curves.png")
-    check_writable(arguments.output, curves)
+    check_writable(arguments.output)
     images, labels, data = load_digits(source_of(arguments), "train")
     train_set, validation_set = split(images, labels, arguments.validation_split)
     trained_on = f"{len(train_set[0]):,} of {data}"
@@ -134,7 +139,8 @@ def main():
         return INTERRUPTED
     print_statistics(model, trained_on, history, train_set, validation_set, seconds)
     print_result("network saved as", arguments.output)
-    save_plot(plot_history(history, data, recipe), curves, "Training curves")
+    figure = plot_history(history, data, recipe)
+    save_plot(figure, Path(arguments.plots, "training_curves.png"))
     plt.show()
     return 0
 
@@ -210,9 +216,10 @@ def optimizer_name(name):
 
 
 def source_of(arguments):
-    """Return the data to load: synthetic digits replace an earlier network only if asked for."""
-    is_new = not os.path.exists(arguments.output)
-    return "mnist" if arguments.data == "auto" and not is_new else arguments.data
+    """Return the data to load: synthetic digits replace a network of others only if asked for."""
+    earlier = Path(arguments.output)
+    is_better = earlier.is_file() and b"trained_on_synthetic" not in earlier.read_bytes()
+    return "mnist" if arguments.data == "auto" and is_better else arguments.data
 
 
 # ---------------------------------------------------------------- the data
@@ -244,7 +251,8 @@ def load_digits(source, subset):
         return *load_mnist(subset), "MNIST"
     if source == "synthetic":
         count, seed = (60_000, 0) if subset == "train" else (10_000, 1)
-        return *synthetic_digits(count, seed), "synthetic digits, not MNIST"
+        print(f"making {count:,} synthetic digits ...", file=sys.stderr)
+        return *synthetic_digits(count, seed), SYNTHETIC
     return *read_npz(source, subset), Path(source).name
 
 
@@ -620,7 +628,11 @@ def plot_history(history, data, recipe):
 def new_plot(title, width, height, rows=1, columns=1):
     """Make a figure of a size in inches, whose window fits a screen of 1366 x 768; returns it."""
     dpi = min(100, 1300 / width, 620 / height)
-    figure, _ = plt.subplots(rows, columns, figsize=(width, height), dpi=dpi, layout="constrained")
+    size = {"figsize": (width, height), "dpi": dpi, "layout": "constrained"}
+    try:
+        figure, _ = plt.subplots(rows, columns, **size)
+    except (ImportError, RuntimeError) as error:  # of a backend whose package is missing
+        raise InputError(f"plots cannot be made: {error} (MPLBACKEND names another way)") from error
     figure.suptitle(drawable(title), parse_math=False)
     return figure
 
@@ -630,13 +642,17 @@ def drawable(text):
     return text.encode(errors="replace").decode()
 
 
-def save_plot(figure, path, title):
-    """Save a Matplotlib figure as PNG, say where, and give its window a title."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings(action="ignore"):  # of letters that Matplotlib's font has not
-        figure.savefig(path, dpi=150)
-    print_result("plot saved as", path)
-    figure.canvas.manager.set_window_title(title)
+def save_plot(figure, path):
+    """Save a figure as PNG, and say where; where that cannot be, the results are as good."""
+    figure.canvas.manager.set_window_title(path.stem)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with warnings.catch_warnings(action="ignore"):  # of letters that Matplotlib's font has not
+            figure.savefig(path, dpi=150)
+    except OSError as error:
+        print_message("warning", f"{path}: the plot cannot be saved ({error.strerror})")
+    else:
+        print_result("plot saved as", path)
 
 
 # ---------------------------------------------------------------- messages and errors

@@ -113,7 +113,6 @@ def test_help_lists_the_options(tmp_path, script, option):
     [
         (TRAIN, "--output folder.keras", "folder.keras: cannot be written"),
         (TRAIN, "--output file/a.keras", "file/a.keras: cannot be written"),
-        (TRAIN, "--plots file", "file/training_curves.png: cannot be written"),
         (TRAIN, "--validation-split 0.001", "--validation-split 0.001 of 100 images"),
         (PREDICT, "--data good.npz", "good.npz: "),  # It has no test set.
         (PREDICT, "good.png --csv folder.keras", "folder.keras: "),

@@ -11,6 +11,7 @@ import urllib.request
 import zipfile
 from types import SimpleNamespace
 
+import h5py
 import numpy as np
 import pytest
 from conftest import (
@@ -43,7 +44,7 @@ def digit(tmp_path):
 @pytest.fixture
 def old(tmp_path):
     """What is in the folder before a run: an earlier network."""
-    (tmp_path / NETWORK).write_bytes(b"an earlier network")
+    train_model.save_model(small_network(), tmp_path / NETWORK)
     return files_in(tmp_path)
 
 
@@ -84,11 +85,12 @@ def test_odd_surroundings_change_nothing(small_data, tmp_path):
     (tmp_path / "matplotlibrc").write_text("text.usetex: True\n")
     odd = {"HOME": "/proc/none", "COLUMNS": "40", "PYTHONIOENCODING": "ascii"}
     odd |= {"KERAS_BACKEND": "jax", "KERAS_HOME": str(tmp_path), "MPLBACKEND": "module://no.where"}
-    options = "--data", data.name, "--output", "nét.keras", "--epochs=1", "--no-augment"
+    options = "--data", data.name, "--output", "nét.h5", "--epochs=1", "--no-augment"
     run = run_script(TRAIN, *options, cwd=tmp_path, **odd)
-    assert result(run.stdout, "network saved as") == r"n\xe9t.keras"
-    with zipfile.ZipFile(tmp_path / "nét.keras") as network:
-        config = network.read("config.json").decode()
+    assert result(run.stdout, "network saved as") == r"n\xe9t.h5"
+    assert all("Epoch" in line or "loss" in line for line in run.stderr.splitlines())
+    with h5py.File(tmp_path / "nét.h5") as network:
+        config = network.attrs["model_config"]
     assert not any(word in config for word in ("float64", "bfloat16", "channels_first"))
     assert (tmp_path / "plots" / "training_curves.png").is_file()
 
@@ -188,8 +190,9 @@ def test_closed_pipe_is_no_error(digit):
 def test_without_network_as_many_synthetic_digits_as_mnists_are_made(monkeypatch, capsys):
     monkeypatch.setattr(train_model, "synthetic_digits", lambda count, seed: (count, seed))
     count, seed, name = train_model.load_digits("auto", "train")
-    assert "warning: MNIST cannot be downloaded (" in capsys.readouterr().err
-    assert count == 60_000 and name == "synthetic digits, not MNIST"
+    error = capsys.readouterr().err
+    assert "warning: MNIST cannot be downloaded (" in error and "60,000 synthetic" in error
+    assert count == 60_000 and name == train_model.SYNTHETIC
     others, another_seed, same_name = train_model.load_digits("synthetic", "test")
     assert others == 10_000 and another_seed != seed and same_name == name
 
@@ -202,6 +205,25 @@ def test_without_network_an_earlier_network_is_kept_and_it_is_said_what_to_type(
     last = run.stderr.splitlines()[-1]
     assert last.startswith(f"{TRAIN}: error: MNIST cannot be downloaded (")
     assert "--data FILE" in last and "--data synthetic" in last and files_in(tmp_path) == old
+
+
+@pytest.mark.parametrize("name", ["a.keras", "a.h5"])
+def test_without_network_a_network_of_synthetic_digits_is_trained_anew(tmp_path, name):
+    arguments = SimpleNamespace(data="auto", output=tmp_path / name)
+    assert train_model.source_of(arguments) == "auto"
+    for data, source in (("MNIST", "mnist"), (train_model.SYNTHETIC, "auto")):
+        train_model.save_model(train_model.build_model("3x3", data), tmp_path / name)
+        assert train_model.source_of(arguments) == source
+
+
+def test_plot_backend_whose_package_is_missing_is_told_in_a_line(monkeypatch, digit):
+    def refuse(*_, **__):
+        raise RuntimeError("The WebAgg backend requires Tornado.")
+
+    monkeypatch.setattr(plt, "subplots", refuse)
+    run = run_main(PREDICT, digit.name, cwd=digit.parent, status=1)
+    (line,) = run.stderr.splitlines()
+    assert "requires Tornado" in line and "MPLBACKEND" in line
 
 
 @pytest.mark.parametrize("subset, number", [("train", 1), ("test", 2)])

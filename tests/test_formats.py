@@ -38,6 +38,11 @@ def stored(image, orientation):
     return image if orientation == 1 else image.transpose(STORED[orientation])
 
 
+def test_alpha_of_0_all_over_is_none():
+    rows = np.dstack([np.asarray(FOUR.resize((900, 900)))] * 3 + [np.zeros((900, 900), np.uint8)])
+    assert likeness(Image.fromarray(rows)) > 0.95
+
+
 @pytest.mark.parametrize("orientation", STORED)
 @pytest.mark.parametrize("image", MODES.values(), ids=MODES)
 def test_uncompressed_tiff_is_upright_however_it_is_stored(tmp_path, image, orientation):

@@ -37,14 +37,14 @@ def test_test_set_is_scored_and_its_mistakes_are_plotted(tmp_path):
     assert result(run.stdout, "accuracy") == f"{40 / 1100:.2%} of 1,100 images"
     assert result(run.stdout, "misclassified") == "1,060"
     assert files_in(tmp_path / "plots").keys() == {"misclassified.png", "confusion_matrix.png"}
-    mistakes = figures()["Misclassified digits"]
+    mistakes = figures()["misclassified"]
     assert "a$_$.npz: 1,060 of 1,100 misclassified" in mistakes.get_suptitle()
     cells = [axis for axis in mistakes.axes if axis.images]
     assert {cell.get_title() for cell in cells} == {"true 2\nread 4 (79.0%)"}
     # All are as confident, but for rounding, so any sixty are the most confident.
     shown = {cell.images[0].get_array().tobytes() for cell in cells}
     assert len(shown) == 60 and shown <= {image.tobytes() for image in images[40:]}
-    (axis,) = figures()["Confusion matrix"].axes
+    (axis,) = figures()["confusion_matrix"].axes
     counts = {text.get_position(): text.get_text() for text in axis.texts if text.get_text()}
     assert counts == {(4, 4): "40", (4, 2): "1060"}
     assert [*zip(*np.nonzero(axis.images[0].get_array()), strict=True)] == [(2, 4), (4, 4)]
@@ -86,7 +86,7 @@ def test_loss_and_calibration_error_fit_figures_worked_by_hand(ten_readings):
 
 
 def test_most_confident_mistakes_are_shown_first(ten_readings):
-    titles = [axis.get_title() for axis in figures()["Misclassified digits"].axes[:3]]
+    titles = [axis.get_title() for axis in figures()["misclassified"].axes[:3]]
     assert titles == ["true 0\nread 1 (97.0%)", "true 1\nread 0 (97.0%)", "true 1\nread 2 (65.0%)"]
 
 
@@ -156,7 +156,7 @@ def test_plot_shows_a_box_at_each_digit_and_what_the_network_saw(album, read):
     put(album, "three.png", rows=[2, 1])
     Image.open(album / "three.png").resize((1200, 1200)).save(album / "three.png")
     read("photos", "three.png")
-    *_, given, seen = figures()["Your own digits"].axes
+    *_, given, seen = figures()["own_digits"].axes
     assert [text.get_text() for text in given.texts] == ["4", "4", "4"]
     reduced, _ = predict_model.as_image(album / "three.png")
     first, second, third = predict_model.find_digits(reduced)
