@@ -25,10 +25,10 @@ from functools import partial
 from pathlib import Path
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow writes much while it starts.
 if "IPython" not in sys.modules and os.environ.get("MPLBACKEND", "").startswith("module://"):
     del os.environ["MPLBACKEND"]  # A notebook hands its own to the scripts that it starts.
-# TensorFlow writes to standard error while it starts, whatever it is told.
+# TensorFlow writes much to standard error, and while it starts whatever it is told.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 standard_error, null_device = os.dup(2), os.open(os.devnull, os.O_WRONLY)
 os.dup2(null_device, 2)
 try:
@@ -53,8 +53,6 @@ MODEL_FILE = "digit_classifier.keras"
 IMAGE_SHAPE = (28, 28)
 CLASSES = 10
 SYNTHETIC = "synthetic digits, not MNIST"  # as the name of data
-INTERRUPTED = 130  # exit status, by custom 128 plus the number of the signal
-STOPPED = "interrupted"
 
 
 # ---------------------------------------------------------------- the recipe
@@ -111,7 +109,7 @@ ARCHITECTURES = {
 
 
 def main():
-    """Train, calibrate by our recipe, save, and say how it went; returns the exit status."""
+    """Train, calibrate by our recipe, save, and say how it went."""
     arguments = parse_arguments()
     check_writable(arguments.output)
     images, labels, data = load_digits(source_of(arguments), "train")
@@ -125,24 +123,17 @@ def main():
     model = build_model(arguments.architecture, data)
     model.summary(print_fn=print)
     recipe = {name: getattr(arguments, name) for name in RECIPE}
-    history, ended = train(model, train_set, validation_set, recipe)
-    try:
-        if arguments.recipe == "ours":
-            calibrate(model, *validation_set)
-    except KeyboardInterrupt:
-        ended = STOPPED
+    history = train(model, train_set, validation_set, recipe)
+    save_model(model, arguments.output)  # Ctrl-C from here on costs no training.
+    if arguments.recipe == "ours":
+        calibrate(model, *validation_set)
+        save_model(model, arguments.output)
     seconds = time.perf_counter() - start
-    save_model(model, arguments.output)
-    if ended:
-        print_message("warning", f"{ended}; the best epoch's network is in {arguments.output}")
-    if ended == STOPPED:
-        return INTERRUPTED
     print_statistics(model, trained_on, history, train_set, validation_set, seconds)
     print_result("network saved as", arguments.output)
     figure = plot_history(history, data, recipe)
     save_plot(figure, Path(arguments.plots, "training_curves.png"))
     plt.show()
-    return 0
 
 
 def parse_arguments():
@@ -157,7 +148,7 @@ def parse_arguments():
     add("--recipe", choices=recipes, default="ours", help="the options below win over it")
     add("--epochs", type=positive, help="passes over the training images")
     add("--batch-size", type=positive, help="images a step; None: 64 times the epochs, at most 256")
-    add("--optimizer", type=optimizer_name, help="our recipe's, or one of Keras's by its name")
+    add("--optimizer", help="our recipe's, or one of Keras's by its name")
     add("--learning-rate", type=between(1e-12, 1e12, float), help="None: the optimizer's own")
     add(
         "--augment", action=argparse.BooleanOptionalAction, help="add distortions, synthetic digits"
@@ -206,15 +197,6 @@ def between(low, high, kind):
     return number  # argparse says "invalid number value" where the text is none.
 
 
-def optimizer_name(name):
-    """Check the name of an optimizer, as an argparse type."""
-    try:
-        make_optimizer(name, None, 1)
-    except (ValueError, KeyError) as error:  # KeyError: of one that needs another
-        raise argparse.ArgumentTypeError(f"{name} is none of Keras's optimizers") from error
-    return name
-
-
 def source_of(arguments):
     """Return the data to load: synthetic digits replace a network of others only if asked for."""
     earlier = Path(arguments.output)
@@ -258,7 +240,6 @@ def load_digits(source, subset):
 
 def load_mnist(subset):
     """Load MNIST, which Keras downloads once; see load_digits."""
-    timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(10)  # seconds without a byte of the download
     try:
         with progress_on_standard_error():
@@ -270,25 +251,24 @@ def load_mnist(subset):
             " --data synthetic makes digits here"
         ) from error
     finally:
-        socket.setdefaulttimeout(timeout)
+        socket.setdefaulttimeout(None)
     return train_set if subset == "train" else test_set
 
 
 def read_npz(path, subset):
     """Read the arrays x_SUBSET and y_SUBSET of an `.npz` file; see load_digits."""
     try:
-        with np.lib.npyio.NpzFile(path) as arrays:
+        with np.load(path) as arrays:
             images, labels = arrays[f"x_{subset}"], arrays[f"y_{subset}"]
         is_right = (
             images.shape[:3] == (*labels.shape, *IMAGE_SHAPE)
+            and np.isin(labels, range(CLASSES)).all()
             and images.dtype.kind in "iu"
-            and labels.dtype.kind in "iu"
             and 0 <= images.min() <= images.max() <= 255
-            and 0 <= labels.min() <= labels.max() < CLASSES
         )
         if not is_right:
             raise ValueError(f"images {images.dtype} {images.shape}, labels {labels.dtype}")
-        return images.reshape(len(labels), *IMAGE_SHAPE).astype(np.uint8), labels.astype(np.int64)
+        return images.reshape(-1, *IMAGE_SHAPE).astype(np.uint8), labels.astype(np.int64)
     # A damaged or foreign file can raise nearly anything in zipfile and NumPy.
     except Exception as error:
         reason = getattr(error, "strerror", None) or error
@@ -300,12 +280,7 @@ def read_npz(path, subset):
 
 
 def split(images, labels, share):
-    """Split off the last images for validation.
-
-    Args:
-        images: An array of n images.
-        labels: Their labels, an array (n,).
-        share: How many to split off, a share from 0 to 1.
+    """Split off the last images, a share from 0 to 1, and their labels for validation.
 
     Returns:
         Two pairs (images, labels), for training and for validation.
@@ -313,11 +288,10 @@ def split(images, labels, share):
     Raises:
         InputError: One of the two would be empty.
     """
-    count = len(images)
-    first = count - round(count * share)
-    if not 0 < first < count:
+    first = len(images) - round(len(images) * share)
+    if not 0 < first < len(images):
         raise InputError(
-            f"--validation-split {share:g} of {count} images"
+            f"--validation-split {share:g} of {len(images)} images"
             " leaves none for training or none for validation"
         )
     return (images[:first], labels[:first]), (images[first:], labels[first:])
@@ -352,19 +326,17 @@ def train(model, train_set, validation_set, recipe=RECIPE, callbacks=()):
 
     Args:
         model: The network, from build_model.
-        train_set: The images, uint8 (n, 28, 28), 0 (background) to 255 (ink), and their labels,
-            int (n,), 0 to 9.
+        train_set: Images and labels, as from load_digits.
         validation_set: Others; the best epoch is the most accurate on them.
         recipe: The settings, a dict as RECIPE.
         callbacks: More Keras callbacks.
 
     Returns:
-        The history, a dict of lists with a value an epoch (loss, accuracy, val_loss,
-        val_accuracy; losses in nats, `loss` that of smoothed labels), and why the training
-        ended early, a str, or None.
+        The history, a dict of lists with a value an epoch: loss (in nats, of smoothed
+        labels), accuracy, val_loss and val_accuracy. Ctrl-C ends the training early.
 
     Raises:
-        InputError: The loss was not finite from the first epoch on.
+        InputError: The optimizer is unknown, or the loss was never finite.
         KeyboardInterrupt: Ctrl-C was pressed in the first epoch.
     """
     epochs = recipe["epochs"]
@@ -384,7 +356,6 @@ def train(model, train_set, validation_set, recipe=RECIPE, callbacks=()):
         metrics=["accuracy"],
         steps_per_execution=32,  # without Python in between, which saves a tenth of the time
     )
-    ended = None
     try:
         with progress_on_standard_error() as verbose:
             model.fit(
@@ -398,16 +369,14 @@ def train(model, train_set, validation_set, recipe=RECIPE, callbacks=()):
     except KeyboardInterrupt:
         if keep_best.best_weights is None:
             raise
-        ended = STOPPED
+        print_message("warning", "interrupted; going on with the best epoch's network")
     history = model.history.history
-    if not np.isfinite(history["loss"] + history["val_loss"]).all():
-        ended = "the loss is no longer finite: try a lower --learning-rate"
-        if not np.isfinite(history["val_loss"][keep_best.best_epoch]):
-            raise InputError(f"{ended}; nothing is saved")
+    if not np.isfinite(history["val_loss"][keep_best.best_epoch]):
+        raise InputError("the loss is not finite: try a lower --learning-rate")
     model.set_weights(keep_best.best_weights)
     for layer in model.layers:
         layer.dtype_policy = "float32"
-    return history, ended
+    return history
 
 
 def training_batches(images, labels, recipe):
@@ -441,11 +410,8 @@ def distort(images, seed):
     Platt, "Best practices for convolutional neural networks", ICDAR 2003).
 
     Args:
-        images: A float32 tensor (n, 28, 28, 1), the background at 0.
+        images: A float32 tensor (n, 28, 28, 1), the background at 0; such a one is returned.
         seed: Two integers; the same ones distort in the same way.
-
-    Returns:
-        The distorted images, a float32 tensor of the same shape.
     """
     uniform = tf.random.stateless_uniform([6, tf.shape(images)[0]], seed, -1, 1)
     # The matrix [[a, b], [c, d]] takes a place in the result, counted from the middle, to the
@@ -465,7 +431,10 @@ def make_optimizer(name, learning_rate, steps):
     """Make our recipe's optimizer for so many steps, or one of Keras's at a constant rate."""
     if name == RECIPE["optimizer"]:
         return our_optimizer(learning_rate or 0.01, steps)
-    optimizer = keras.optimizers.get(name)
+    try:
+        optimizer = keras.optimizers.get(name)
+    except (ValueError, KeyError) as error:  # KeyError: of one that needs another
+        raise InputError(f"--optimizer: {name} is none of Keras's optimizers") from error
     if learning_rate:
         optimizer.learning_rate = learning_rate
     return optimizer
@@ -516,17 +485,15 @@ def calibrate(model, images, labels):
 
     Args:
         model: The trained network, changed in place.
-        images: Images that it was not trained on, uint8 (n, 28, 28).
-        labels: Their labels, int (n,).
+        images: Images that it was not trained on, as load_digits returns them.
+        labels: Their labels.
     """
     logits = np.log(np.maximum(predict(model, images), 1e-30))
     cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    temperature = min(
-        np.geomspace(0.2, 5, 161),
-        key=lambda divisor: cross_entropy(labels, logits / divisor),
-    )
+    temperatures = np.geomspace(0.2, 5, 161)
+    best = min(temperatures, key=lambda it: cross_entropy(labels, logits / it))
     output = model.layers[-1]
-    output.set_weights([weights / temperature for weights in output.get_weights()])
+    output.set_weights([weights / best for weights in output.get_weights()])
 
 
 def predict(model, images):
@@ -572,7 +539,7 @@ def save_model(model, path):
     Raises:
         OSError: The file cannot be written; an earlier one is left as it is.
     """
-    copy = type(model).from_config(model.get_config())
+    copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
     # An older Keras may not know a setting that a newer one added; where it is None it is left out.
     for layer in copy.layers:
@@ -603,8 +570,7 @@ def print_statistics(model, trained_on, history, train_set, validation_set, seco
         probabilities = predict(model, images)
         accuracy = np.mean(probabilities.argmax(axis=1) == labels)
         loss = np.mean(keras.losses.sparse_categorical_crossentropy(labels, probabilities))
-        print_result(f"{name} accuracy", f"{accuracy:.2%} (loss {loss:.4f})")
-    print_result("validation images", f"{len(validation_set[0]):,}")
+        print_result(f"{name} accuracy", f"{accuracy:.2%} of {len(images):,} (loss {loss:.4f})")
     print_result("time", f"{seconds:.1f} s")
     print_result("software", f"Keras {keras.__version__} with TensorFlow {tf.__version__}")
 
@@ -612,9 +578,8 @@ def print_statistics(model, trained_on, history, train_set, validation_set, seco
 def plot_history(history, data, recipe):
     """Plot accuracy and loss of both sets over the epochs; returns the figure."""
     figure = new_plot(f"Training on {data}", 10, 4, 1, 2)
-    training = "training"
-    training += ", distorted images" if recipe["augment"] else ""
-    training += ", smoothed labels" if recipe["label_smoothing"] else ""
+    is_harder = recipe["augment"] or recipe["label_smoothing"]
+    training = "training, distorted and smoothed" if is_harder else "training"
     epochs = range(1, len(history["loss"]) + 1)
     for axis, name in zip(figure.axes, ("accuracy", "loss")):
         axis.plot(epochs, history[name], "o-", label=training)
@@ -662,12 +627,11 @@ class InputError(Exception):
     """Something that the user can put right; the text says what and how, in one line."""
 
 
-def check_writable(*paths):
-    """Raise InputError now if one of these files could not be written later, after long work."""
-    for path in map(Path, paths):
-        folder = next(folder for folder in path.resolve().parents if folder.exists())
-        if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
-            raise InputError(f"{path}: cannot be written (is it a folder, or in a read-only one?)")
+def check_writable(path):
+    """Raise InputError now if a file could not be written later, after long work."""
+    folder = next(folder for folder in Path(path).resolve().parents if folder.exists())
+    if os.path.isdir(path) or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise InputError(f"{path}: cannot be written (is it a folder, or in a read-only one?)")
 
 
 def print_result(name, value):
@@ -696,8 +660,8 @@ def run_as_script(main):
         status, file = 1, getattr(error, "filename", None)
         print_message("error", f"{file}: {error.strerror}" if file else error)
     except KeyboardInterrupt:
-        status = INTERRUPTED
-        print_message("error", STOPPED)
+        status = 130  # by custom 128 plus the number of the signal
+        print_message("error", "interrupted")
     sys.exit(status)
 
 
@@ -715,21 +679,17 @@ def as_mnist(ink):
         ink: uint8 (h, w) of any size, 0 (background) to 255 (ink), not empty.
 
     Returns:
-        uint8 (28, 28), 0 (background) to 255 (ink).
+        uint8 (28, 28), 0 (background) to 255 (ink); a stroke that is too thin is widened.
     """
-    return centred(with_visible_stroke(ink))
-
-
-def with_visible_stroke(ink):
-    """Widen the stroke of a digit if it is too thin: twice its area by its outline's length."""
+    # A stroke is as wide as twice its area by its outline's length.
     large = fitted(ink, SUBPIXELS * BOX)
     solid = np.uint8(large > large.max() / 2)
     outline = cv2.erode(solid, None, borderValue=0) < solid
     missing = round(SUBPIXELS * LEAST_STROKE - 2 * solid.sum() / outline.sum())
-    if missing <= 0:
-        return ink
-    pen = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (missing + 1, missing + 1))
-    return cv2.dilate(np.pad(large, missing), pen)
+    if missing > 0:
+        pen = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (missing + 1, missing + 1))
+        ink = cv2.dilate(np.pad(large, missing), pen)
+    return centred(ink)
 
 
 def centred(ink):
