@@ -87,7 +87,8 @@ def main():
     else:
         images, labels, data = load_digits(arguments.data, "test")
         probabilities = predict(model, images)
-        report_scores(model, f"test images of {data}", labels, probabilities, images, arguments)
+        title, plots = f"test images of {data}", f"{arguments.plots}/"
+        report_scores(model, title, labels, probabilities, images, plots)
     plt.show()
     return status
 
@@ -113,53 +114,49 @@ def read_images(model, arguments):
     """Read the digits in images, and score those in folders 0 to 9; returns the exit status."""
     if arguments.csv:
         check_writable(arguments.csv)
-    results, plotted = [], []
+    results = []
     for name, path, page in pages(arguments.images):
+        image, readings = None, []
         try:
             image, _ = as_image(path, page)
             readings = predict_digits(model, image)
-        except InputError as error:
-            readings = []
-            print_message("error", f"{name}: {error}")
-        else:
             print(name, *describe(readings), *list_doubts(readings), sep="\t")
-            plotted.append((name, image, readings))
-            del plotted[MOST_PLOTTED:]
-        results.append((name, readings))
+        except InputError as error:
+            print_message("error", f"{name}: {error}")
+        results.append((name, readings, image if len(results) < MOST_PLOTTED else None))
     if arguments.csv:
         write_table(arguments.csv, results)
-    read = [readings for _, readings in results if readings]
-    if read:
-        figure = plot_readings(plotted, len(read))
-        save_plot(figure, Path(arguments.plots, "own_digits.png"))
-    score_labelled(model, results, arguments)
-    return 0 if len(read) == len(results) else 1
+    shown = [result for result in results[:MOST_PLOTTED] if result[1]]
+    if shown:
+        save_plot(plot_readings(shown, len(results)), f"{arguments.plots}/own_digits.png")
+    score_labelled(model, results, f"{arguments.plots}/own_")
+    return 0 if all(readings for _, readings, _ in results) else 1
 
 
 def write_table(path, results):
-    """Write a CSV file with a row for each digit of the results, pairs of a name and Readings."""
+    """Write a CSV file with a row for each digit of the results of read_images."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     shares = [f"p{digit}" for digit in range(CLASSES)]
     with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         table = csv.writer(file)
         table.writerow(["path", "row", "place", "digit", "confidence", "doubt", *shares])
-        for name, readings in results:
-            for reading in readings:
-                digit = reading.row, reading.place, reading.digit, reading.confidence
-                table.writerow([name, *digit, reading.doubt, *reading.probabilities])
+        for name, readings, _ in results:
+            for it in readings:
+                digit = it.row, it.place, it.digit, it.confidence, it.doubt
+                table.writerow([name, *digit, *it.probabilities])
 
 
-def score_labelled(model, results, arguments):
+def score_labelled(model, results, plots):
     """Score images that all lie in folders 0 to 9: right is one read as just that digit."""
-    labels = [label_of(name) for name, _ in results]
-    if None in labels:
+    labelled = [(label_of(name), readings) for name, readings, _ in results]
+    read = [(label, readings[0]) for label, readings in labelled if len(readings) == 1]
+    if not read or any(label is None for label, _ in labelled):
         return
-    read = [(label, it[0]) for label, (_, it) in zip(labels, results) if len(it) == 1]
-    unread = [label for label, (_, it) in zip(labels, results) if len(it) != 1]
-    true = np.array([label for label, _ in read], int)
-    probabilities = np.reshape([reading.probabilities for _, reading in read], (-1, CLASSES))
-    pictures = np.array([reading.picture for _, reading in read])
-    report_scores(model, "images", true, probabilities, pictures, arguments, "own_", unread)
+    labels, digits = zip(*read)
+    probabilities = np.array([digit.probabilities for digit in digits])
+    pictures = np.array([digit.picture for digit in digits])
+    unread = len(results) - len(read)
+    report_scores(model, "images", np.array(labels), probabilities, pictures, plots, unread)
 
 
 def label_of(path):
@@ -173,10 +170,7 @@ def label_of(path):
 
 
 def pages(paths):
-    """Yield a name, a file and a page for each image at or below the paths, sorted.
-
-    The pages of a TIFF are images of their own; of other files the first image is read.
-    """
+    """Yield name, file and page of each image at or below the paths; of a TIFF each page is one."""
     for path in paths:
         for file in sorted(images_below(path)) or [path]:
             count = 1
@@ -206,14 +200,13 @@ def as_image(source, page=0):
 
     Returns it, and its width and height in pixels before. Raises InputError if it is no image.
     """
-    if isinstance(source, str | os.PathLike) and os.path.isdir(source):
-        raise InputError("a folder without images")
     try:
         if isinstance(source, str | os.PathLike):
+            if os.path.isdir(source):
+                raise ValueError("a folder without images")
             # A TIFF that is tagged as turned is scrambled by Pillow if it is opened by name.
             source = io.BytesIO(Path(source).read_bytes())
-        is_file = hasattr(source, "read")
-        if is_file:
+        if is_file := hasattr(source, "read"):
             source = Image.open(source)
             source.seek(page)
         elif not isinstance(source, Image.Image):
@@ -272,7 +265,7 @@ def load_model(path):
     Raises:
         InputError: The file is missing or damaged, or holds another network.
     """
-    if not os.path.isfile(path) and not os.path.isdir(path):
+    if not os.path.exists(path):
         raise InputError(f"{path}: there is no such file; train_model.py makes it")
     try:
         model = keras.saving.load_model(path, compile=False)
@@ -292,35 +285,37 @@ def load_model(path):
     return model
 
 
-def report_scores(model, data, labels, probabilities, pictures, arguments, prefix="", unread=()):
-    """Print and plot the scores of n images with labels, int (n,), named `data` in words.
+def report_scores(model, data, labels, probabilities, pictures, plots, unread=0):
+    """Print the scores of n images, and plot the mistakes.
 
-    Pictures are what the network saw; `unread` are the labels of images that it did not see, and
-    that count as wrong. The plots' names begin with the prefix.
+    Args:
+        model: The network.
+        data: What the images are, in words.
+        labels: Their labels, int (n,).
+        probabilities: What the network returned, float32 (n, 10).
+        pictures: What it saw, uint8 (n, 28, 28).
+        plots: What the paths of the plots begin with.
+        unread: How many more images it did not see; they count as wrong.
     """
     predicted = probabilities.argmax(axis=1)
     confusion = tf.math.confusion_matrix(labels, predicted, CLASSES).numpy()
-    support = np.bincount([*labels, *unread], minlength=CLASSES)
-    total = support.sum()
-    mistakes = total - confusion.trace()
+    wrong = predicted != labels
+    total, mistakes = len(labels) + unread, wrong.sum() + unread
+    loss = np.mean(keras.losses.sparse_categorical_crossentropy(labels, probabilities))
     print_result("network", model.name)
     print_result("data", data)
     print_result("accuracy", f"{1 - mistakes / total:.2%} of {total:,} images")
-    if len(labels):
-        losses = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
-        print_result("loss", f"{np.mean(losses):.4f}")
-        print_result("calibration error", f"{calibration_error(labels, probabilities):.2%}")
+    print_result("loss", f"{loss:.4f}")
+    print_result("calibration error", f"{calibration_error(labels, probabilities):.2%}")
     print_result("misclassified", f"{mistakes:,}")
-    if len(unread):
-        print_result("unread", f"{len(unread):,} not read as one digit, counted as wrong")
-    print_classification_report(confusion, support)
+    if unread:
+        print_result("unread", f"{unread:,} not read as one digit, counted as wrong")
+    print_classification_report(confusion)
     print(f"\nconfusion matrix, a row a true digit, a column a predicted one\n{confusion}\n")
     title = f"{data}: {mistakes:,} of {total:,} misclassified"
-    wrong = predicted != labels
     figure = plot_mistakes(pictures[wrong], labels[wrong], probabilities[wrong], title)
-    save_plot(figure, Path(arguments.plots, f"{prefix}misclassified.png"))
-    figure = plot_confusion(confusion, title)
-    save_plot(figure, Path(arguments.plots, f"{prefix}confusion_matrix.png"))
+    save_plot(figure, f"{plots}misclassified.png")
+    save_plot(plot_confusion(confusion, title), f"{plots}confusion_matrix.png")
 
 
 def calibration_error(labels, probabilities):
@@ -336,13 +331,13 @@ def calibration_error(labels, probabilities):
     return abs(sums).sum() / len(labels)
 
 
-def print_classification_report(confusion, support):
+def print_classification_report(confusion):
     """Print precision, recall, F1 score and support of each digit that occurs, and averages."""
-    predicted, total = confusion.sum(axis=0), support.sum()
+    predicted, support = confusion.sum(axis=0), confusion.sum(axis=1)
     # Where a digit was never predicted its precision counts as 0.
     counts = np.maximum([predicted, support, (predicted + support) / 2], 1)
     scores = (np.diag(confusion) / counts).T  # precision, recall, F1 score
-    occurring = np.flatnonzero(support + predicted)
+    occurring, total = np.flatnonzero(support + predicted), support.sum()
     line = "{:>12}  {:>9.4f}  {:>9.4f}  {:>9.4f}  {:>9}".format
     print("\n              precision     recall   f1-score    support")
     for digit in occurring:
@@ -378,15 +373,15 @@ def plot_confusion(confusion, title):
     return figure
 
 
-def plot_readings(images, total):
-    """Plot images, each a name, a PIL image and its Readings, beside what the network saw.
+def plot_readings(results, total):
+    """Plot the results of so many images beside what the network saw; returns the figure.
 
-    A box shows where each digit is, a red one an uncertain digit. Returns the figure.
+    A box shows where each digit is, a red one an uncertain digit.
     """
-    pairs_a_row = math.ceil(math.sqrt(len(images)))
-    title = f"{len(images)} of {total:,} images, as given and as the network saw them"
-    figure = new_grid(2 * len(images), 2 * pairs_a_row, title)
-    for (name, image, readings), given, seen in zip(images, figure.axes[::2], figure.axes[1::2]):
+    pairs_a_row = math.ceil(math.sqrt(len(results)))
+    title = f"{len(results)} of {total:,} images, as given and as the network saw them"
+    figure = new_grid(2 * len(results), 2 * pairs_a_row, title)
+    for (name, readings, image), given, seen in zip(results, figure.axes[::2], figure.axes[1::2]):
         show_picture(given, image, Path(name).name[-15:])
         number, confidence = describe(readings)
         show_picture(seen, tile(readings), f"{number[-15:]} ({confidence})")
@@ -434,7 +429,7 @@ def draw_window(model):
     """Make a window to draw digits in; returns the figure, which `plt.show()` runs."""
     sheet = np.full(SHEET, 255, np.uint8)
     stroke = []  # the places of the pen since it was set down
-    blank = np.zeros(IMAGE_SHAPE), np.zeros(CLASSES)
+    blank = np.zeros(IMAGE_SHAPE), np.zeros(CLASSES)  # what an empty sheet shows
     with plt.rc_context({"toolbar": "None"}):
         figure = new_plot("", 11, 4, 1, 3)
     figure.get_layout_engine().set(rect=(0, 0.1, 1, 0.9))  # with room for the buttons
@@ -448,7 +443,7 @@ def draw_window(model):
     bars = right.barh(range(CLASSES), 0)
 
     def read():
-        """Read the sheet, and show its number, and its last digit's picture and probabilities."""
+        """Read the sheet, and show its number, and what its last digit is."""
         number, (picture, probabilities) = "", blank
         with contextlib.suppress(InputError):  # An empty sheet has no digit.
             *_, last = readings = predict_digits(model, sheet)
@@ -483,9 +478,6 @@ def draw_window(model):
         sheet[:] = 255
         read()
 
-    def save(event):
-        save_sheet(sheet)
-
     canvas.mpl_connect("button_press_event", draw)
     canvas.mpl_connect("motion_notify_event", draw)
     canvas.mpl_connect("button_release_event", lift)
@@ -493,7 +485,8 @@ def draw_window(model):
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # To lay out anew would take longer than to draw.
     figure.buttons = []  # One that nobody keeps does nothing.
-    for place, label, action in ((0.05, "Clear", clear), (0.16, "Save", save)):
+    actions = {"Clear": clear, "Save": lambda event: save_sheet(sheet)}
+    for place, (label, action) in zip((0.05, 0.16), actions.items()):
         button = plt.Button(figure.add_axes((place, 0.02, 0.1, 0.08)), label)
         button.on_clicked(action)
         figure.buttons.append(button)

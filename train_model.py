@@ -132,7 +132,7 @@ def main():
     print_statistics(model, trained_on, history, train_set, validation_set, seconds)
     print_result("network saved as", arguments.output)
     figure = plot_history(history, data, recipe)
-    save_plot(figure, Path(arguments.plots, "training_curves.png"))
+    save_plot(figure, f"{arguments.plots}/training_curves.png")
     plt.show()
 
 
@@ -268,7 +268,7 @@ def read_npz(path, subset):
         )
         if not is_right:
             raise ValueError(f"images {images.dtype} {images.shape}, labels {labels.dtype}")
-        return images.reshape(-1, *IMAGE_SHAPE).astype(np.uint8), labels.astype(np.int64)
+        return images.reshape(*labels.shape, *IMAGE_SHAPE).astype(np.uint8), labels.astype(np.int64)
     # A damaged or foreign file can raise nearly anything in zipfile and NumPy.
     except Exception as error:
         reason = getattr(error, "strerror", None) or error
@@ -539,7 +539,7 @@ def save_model(model, path):
     Raises:
         OSError: The file cannot be written; an earlier one is left as it is.
     """
-    copy = keras.models.clone_model(model)
+    copy = type(model).from_config(model.get_config())
     copy.set_weights(model.get_weights())
     # An older Keras may not know a setting that a newer one added; where it is None it is left out.
     for layer in copy.layers:
@@ -609,6 +609,7 @@ def drawable(text):
 
 def save_plot(figure, path):
     """Save a figure as PNG, and say where; where that cannot be, the results are as good."""
+    path = Path(path)
     figure.canvas.manager.set_window_title(path.stem)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -148,11 +148,6 @@ def mnist():
 
 def sheet_of_fours(rows=(1,), size=120):
     """Draw rows of so many fours on white paper, each in a square of so many pixels."""
-    sheet = Image.new("L", (size * max(1, *rows), size * len(rows)), 255)
-    pen = ImageDraw.Draw(sheet)
-    for row, digits in enumerate(rows):
-        for place in range(digits):
-            for stroke in ((0.55, 0.1, 0.2, 0.6, 0.8, 0.6), (0.65, 0.35, 0.65, 0.9)):
-                points = np.reshape(stroke, (-1, 2)) + (place, row)
-                pen.line((size * points).ravel().tolist(), 0, size // 12, "curve")
-    return sheet
+    places = [(place, row) for row, digits in enumerate(rows) for place in range(digits)]
+    strokes = [np.add(stroke, place) for place in places for stroke in FOUR]
+    return draw(strokes, size, canvas=(size * max(1, *rows), size * len(rows)))

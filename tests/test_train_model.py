@@ -39,11 +39,9 @@ PUBLISHED = "--recipe=published", "--architecture"
 def test_network_is_the_documented_one(name, parameters, dropouts):
     model = train_model.build_model(name)
     assert model.count_params() == parameters
-    hidden = model.layers[:-1]
-    assert [layer.rate for layer in hidden if hasattr(layer, "rate")] == dropouts
-    activations = {layer.activation.__name__ for layer in hidden if hasattr(layer, "activation")}
-    pools = {type(layer).__name__ for layer in hidden if hasattr(layer, "pool_size")}
-    assert activations == {"relu"} and pools == {"MaxPooling2D"}
+    hidden = [layer.get_config() for layer in model.layers[:-1]]
+    assert [layer["rate"] for layer in hidden if "rate" in layer] == dropouts
+    assert {layer["activation"] for layer in hidden if "activation" in layer} == {"relu"}
 
 
 PLAIN = {"batch_size": 32, "optimizer": "adam", "learning_rate": None, "patience": None}
@@ -72,34 +70,28 @@ def test_typed_option_wins_over_the_recipe(monkeypatch, typed, expected):
 def test_options_reach_the_training_and_validation_images_the_calibration(
     small_data, monkeypatch, tmp_path
 ):
-    def train(model, train_set, validation_set, recipe):
-        given.update(images=train_set[0], others=validation_set[0], recipe=recipe)
-        return {}, None
-
     def calibrate(model, images, labels):
-        given.update(calibrated_on=images)
+        calls.append(images)
         raise KeyboardInterrupt
 
-    given = {}
-    monkeypatch.setattr(train_model, "train", train)
+    calls = []
+    monkeypatch.setattr(train_model, "train", lambda *given: calls.extend(given))
     monkeypatch.setattr(train_model, "calibrate", calibrate)
     options = {"epochs": 3, "batch_size": 7, "optimizer": "lion", "learning_rate": 0.5}
     options |= {"patience": 2, "seed": 9, "validation_split": 0.1}
     typed = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
     run_main(TRAIN, "--data", small_data, *typed, "--no-augment", cwd=tmp_path, status=130)
-    assert given["recipe"] == RECIPE | options | {"augment": False}
-    assert (len(given["images"]), len(given["others"])) == (1350, 150)
-    assert given["calibrated_on"] is given["others"]
-
-
-ORDERED = np.arange(100)
+    _, (images, _), (others, _), recipe, calibrated_on = calls
+    assert recipe == RECIPE | options | {"augment": False} and calibrated_on is others
+    assert (len(images), len(others)) == (1350, 150)
 
 
 @pytest.mark.parametrize("share, count", [(0.196, 80), (0.006, 99), (0.994, 1)])
 def test_split_takes_the_last_images_for_validation(share, count):
-    train_set, validation_set = train_model.split(ORDERED, ORDERED % 9, share)
-    assert np.array_equal(train_set, (ORDERED[:count], ORDERED[:count] % 9))
-    assert np.array_equal(validation_set, (ORDERED[count:], ORDERED[count:] % 9))
+    pairs = np.stack([np.arange(100), np.arange(100) % 9])
+    train_set, validation_set = train_model.split(*pairs, share)
+    assert np.array_equal(train_set, pairs[:, :count])
+    assert np.array_equal(validation_set, pairs[:, count:])
 
 
 @pytest.mark.parametrize(
@@ -122,27 +114,14 @@ def test_synthetic_digits_come_in_all_ways_of_writing_with_their_labels(monkeypa
     assert set(zip(written, labels.tolist(), strict=True)) == expected
 
 
-def as_picture(strokes):
-    """Draw strokes as an image as MNIST's."""
-    return train_model.as_mnist(255 - np.asarray(draw(strokes)))
-
-
 @pytest.mark.parametrize("digit, strokes", [(4, FOUR), (5, FIVE + BAR)])
 def test_synthetic_digits_stand_upright_and_are_not_mirrored(digit, strokes):
     images, labels = synthetic_digits(500, 60)
-    mean, picture = images[labels == digit].mean(axis=0), as_picture(strokes)
+    mean = images[labels == digit].mean(axis=0)
+    picture = train_model.as_mnist(255 - np.asarray(draw(strokes)))
     views = [picture, picture[:, ::-1], picture[::-1], picture[::-1, ::-1], picture.T]
     alike = [np.corrcoef(mean.ravel(), view.ravel())[0, 1] for view in views]
     assert np.argmax(alike) == 0
-
-
-def test_stroke_begins_and_ends_at_its_points(monkeypatch):
-    for spread in ("SIZE_SPREAD", "POINT_SPREAD", "STROKE_SPREAD", "SLANT_SPREAD"):
-        monkeypatch.setattr(train_model, spread, 0)
-    for step in ("fitted", "centred"):
-        monkeypatch.setattr(train_model, step, lambda ink, side=None: ink)
-    bar = train_model.write_digit("50,0 50,50 50,100", np.random.default_rng(0))
-    assert 64 <= bar.any(axis=1).sum() < 64 + 20
 
 
 @pytest.mark.parametrize("size", [(28, 28), (90, 300), (480, 60)])
@@ -235,15 +214,10 @@ STILL = RECIPE | {"optimizer": "sgd", "learning_rate": 1e-12, "augment": False}
 
 
 @pytest.mark.parametrize(
-    "fourth, patience, epochs, said",
-    [
-        (ONE, None, 5, None),
-        (ONE, 2, 3, None),
-        (KeyboardInterrupt(), None, 3, "interrupted"),
-        ([np.inf] * 10, None, 4, "the loss is no longer finite"),
-    ],
+    "fourth, patience, epochs",
+    [(ONE, None, 5), (ONE, 2, 3), (KeyboardInterrupt(), None, 3), ([np.inf] * 10, None, 4)],
 )
-def test_best_epoch_is_kept_in_float32(monkeypatch, fourth, patience, epochs, said):
+def test_best_epoch_is_kept_in_float32(monkeypatch, fourth, patience, epochs):
     def answer(epoch, logs):
         if isinstance(answers[epoch], BaseException):
             raise answers[epoch]
@@ -255,8 +229,8 @@ def test_best_epoch_is_kept_in_float32(monkeypatch, fourth, patience, epochs, sa
     model, sets = small_network(), ((images[:9], np.ones(9, int)), (images, labels))
     callback = keras.callbacks.LambdaCallback(on_epoch_begin=answer)
     monkeypatch.setattr(train_model, "fastest_policy", lambda: "mixed_bfloat16")
-    history, ended = train_model.train(model, *sets, STILL | {"patience": patience}, [callback])
-    assert len(history["val_accuracy"]) == epochs and (ended or "").startswith(said or "")
+    history = train_model.train(model, *sets, STILL | {"patience": patience}, [callback])
+    assert len(history["val_accuracy"]) == epochs
     assert np.allclose(model(as_input(images[:1])), [SEVEN], atol=1e-3)
     assert {layer.compute_dtype for layer in model.layers} == {"float32"}
 
@@ -288,7 +262,7 @@ def test_validation_loss_is_that_of_the_true_labels_and_training_smooths_them():
     model, threes = small_network(), (np.zeros((9, 28, 28), np.uint8), np.full(9, 3))
     model.set_weights([np.zeros((784, 10)), np.log(THREE)])
     settings = STILL | {"epochs": 1, "label_smoothing": 1.0}
-    history, _ = train_model.train(model, threes, threes, settings)
+    history = train_model.train(model, threes, threes, settings)
     assert history["val_loss"] == pytest.approx([-np.log(0.55)], rel=1e-3)
     assert history["loss"] == pytest.approx([-np.log(THREE).mean()], rel=1e-3)
 
@@ -298,16 +272,13 @@ def test_calibration_finds_the_lowest_loss_and_changes_no_decision(trained, smal
     images, labels = (array[-300:] for array in train_model.load_digits(small_data, "train")[:2])
     model = keras.saving.load_model(trained[0])
 
-    def loss_and_decisions():
-        probabilities = train_model.predict(model, images)
-        return -np.log(probabilities[range(300), labels]).mean(), probabilities.argmax(axis=1)
-
-    lowest, before = loss_and_decisions()
-    output = model.layers[-1]
+    before, output = train_model.predict(model, images), model.layers[-1]
     output.set_weights([factor * array for array in output.get_weights()])
     train_model.calibrate(model, images, labels)
-    loss, after = loss_and_decisions()
-    assert loss == pytest.approx(lowest, rel=0.01) and np.array_equal(after, before)
+    after = train_model.predict(model, images)
+    lowest, loss = (-np.log(them[range(300), labels]).mean() for them in (before, after))
+    assert loss == pytest.approx(lowest, rel=0.01)
+    assert np.array_equal(after.argmax(axis=1), before.argmax(axis=1))
 
 
 def test_training_prints_what_became_of_it_and_only_progress_on_standard_error(trained):
@@ -329,15 +300,16 @@ def test_statistics_are_what_the_saved_network_does(trained, small_data):
     for part, (pictures, digits) in (("training", train_set), ("validation", validation_set)):
         loss, accuracy = model.evaluate(pictures[..., np.newaxis] / 255, digits, verbose=0)
         printed = result(trained[1].stdout, f"{part} accuracy")
-        assert printed == f"{accuracy:.2%} (loss {loss:.4f})" and accuracy > 0.8 and loss < 0.7
+        assert (
+            printed == f"{accuracy:.2%} of {len(digits):,} (loss {loss:.4f})"
+            and accuracy > 0.8
+            and loss < 0.7
+        )
 
 
 @pytest.mark.parametrize("architecture, ending", [("5x5", "keras"), ("3x3-dropout", "h5")])
 def test_saved_network_is_plain_keras_that_can_be_trained_further(tmp_path, architecture, ending):
-    path, model = (
-        tmp_path / f"a.{ending}",
-        train_model.build_model(architecture, "small \udcff.npz"),
-    )
+    path, model = tmp_path / f"a.{ending}", train_model.build_model(architecture, "a \udcff.npz")
     model.layers[0].trainable = False
     model.compile(train_model.make_optimizer(RECIPE["optimizer"], None, 9), "mse")
     before = model.get_config()
@@ -355,7 +327,7 @@ def test_saved_network_is_plain_keras_that_can_be_trained_further(tmp_path, arch
         assert "null" not in json.dumps(layer["config"]), layer["class_name"]
     with warnings.catch_warnings(action="error"):
         read = keras.saving.load_model(path)
-    assert read.name == "trained_on_small_npz" and not read.layers[0].trainable
+    assert read.name == "trained_on_a_npz" and not read.layers[0].trainable
     assert path.stat().st_size < 6 * read.count_params()  # It holds no state of an optimizer.
     pixels, labels = synthetic_digits(20, 1)
     assert np.allclose(read(as_input(pixels)), model(as_input(pixels)), atol=1e-6)
@@ -387,7 +359,6 @@ def test_curves_show_both_sets_over_the_epochs():
     history = {"accuracy": [0.5, 0.7], "val_accuracy": [0.6, 0.8]}
     history |= {"loss": [3, 2], "val_loss": [2, 1]}
     figure = train_model.plot_history(history, "a$_$.npz", RECIPE)
-    assert "a$_$.npz" in figure.get_suptitle()
     for axis, name in zip(figure.axes, ("accuracy", "loss"), strict=True):
         training, validation = axis.lines
         assert name in axis.get_ylabel() and "distorted" in training.get_label()
