@@ -131,6 +131,18 @@ def trained(small_data, tmp_path_factory):
     return folder / train_model.MODEL_FILE, run
 
 
+# What a network returns that reads any image as a four, or with less confidence as a five.
+ANSWER = [0.01, *[0.001] * 3, 0.79, 0.193, *[0.001] * 4]
+
+
+@pytest.fixture(scope="session")
+def four(tmp_path_factory):
+    """Path of a network that reads any image as a four."""
+    path = tmp_path_factory.mktemp("four") / "a.keras"
+    network_answering(ANSWER, path)
+    return path
+
+
 @pytest.fixture(scope="session")
 def network(trained):
     """Load the trained network."""

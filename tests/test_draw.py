@@ -28,10 +28,6 @@ def mouse(window, name, x, y, button=1, axis=0):
     MouseEvent(f"{name}_event", window.canvas, *place, button)._process()
 
 
-def press_key(window, key):
-    KeyEvent("key_press_event", window.canvas, key)._process()
-
-
 def click_button(window, label):
     number = [axis.texts[0].get_text() if axis.texts else "" for axis in window.axes].index(label)
     mouse(window, "button_press", 0.5, 0.5, axis=number)
@@ -55,46 +51,30 @@ def picture(window, axis=0):
     return np.asarray(window.axes[axis].images[0].get_array())
 
 
-def screen(window):
-    return np.array(window.canvas.buffer_rgba())
-
-
 def is_empty(window):
     return picture(window).min() == 255 and not window.axes[2].get_title() and not any(bars(window))
 
 
-def test_empty_sheet_shows_no_digit_and_no_bars(window):
-    assert is_empty(window)
-
-
 @pytest.mark.parametrize("strokes, number", [([SEVEN], "7"), ([ONE, SEVEN], "71")])
-def test_drawn_digits_are_read_and_the_bar_of_the_last_is_the_longest(window, strokes, number):
+def test_drawn_digits_are_read_and_shown_until_the_sheet_is_cleared(window, strokes, number):
+    assert is_empty(window)
     for points in strokes:
         stroke(window, points)
     assert window.axes[2].get_title().startswith(f"{number} ")
     assert np.argmax(bars(window)) == int(number[-1])
-
-
-def test_what_the_network_sees_is_shown(window):
-    stroke(window, SEVEN)
-    assert np.array_equal(picture(window, axis=1), find_digits(picture(window))[0].picture)
-
-
-def test_screen_shows_a_stroke(window):
-    window.canvas.draw()
-    before = screen(window)
-    stroke(window, SEVEN)
-    window.canvas.draw()
-    assert not np.array_equal(before, screen(window))
-
-
-def test_sheet_is_cleared(window):
-    stroke(window, SEVEN)
+    assert np.array_equal(picture(window, axis=1), find_digits(picture(window))[-1].picture)
     click_button(window, "Clear")
     assert is_empty(window)
 
 
-def test_sheet_is_read_when_the_pen_rests_and_when_it_is_lifted(network, monkeypatch, tmp_path):
+def test_screen_shows_a_stroke(window):
+    before = np.array(window.canvas.buffer_rgba())
+    stroke(window, SEVEN)
+    window.canvas.draw()
+    assert not np.array_equal(before, window.canvas.buffer_rgba())
+
+
+def test_sheet_is_read_when_the_pen_rests_and_when_it_is_lifted(network, monkeypatch):
     timers = []
 
     def new_timer(canvas, interval, callbacks):
@@ -106,60 +86,49 @@ def test_sheet_is_read_when_the_pen_rests_and_when_it_is_lifted(network, monkeyp
     mouse(window, "button_press", *ONE[0])
     mouse(window, "motion_notify", *ONE[1])
     assert not any(bars(window))
-    (rest,) = timers
-    rest._on_timer()
-    assert np.argmax(bars(window)) == 1
-    mouse(window, "button_release", *ONE[1])
-    assert np.argmax(bars(window)) == 1 and rest.single_shot
-    plt.close(window)
+    timers[0]._on_timer()
+    assert np.argmax(bars(window)) == 1 and timers[0].single_shot
 
 
-def test_sheet_is_saved_under_the_next_free_name(window, tmp_path, capsys):
+def test_sheet_is_saved_under_the_next_free_name_or_it_is_told_in_a_line(
+    window, monkeypatch, capsys, tmp_path
+):
+    def refuse(image, path):
+        raise PermissionError(13, "Permission denied")
+
     stroke(window, SEVEN)
     click_button(window, "Save")
     click_button(window, "Save")
-    assert capsys.readouterr().out == "saved as drawn_1.png\nsaved as drawn_2.png\n"
+    monkeypatch.setattr(Image.Image, "save", refuse)
+    click_button(window, "Save")
+    out, error = capsys.readouterr()
+    assert out == "saved as drawn_1.png\nsaved as drawn_2.png\n"
+    assert error.endswith("error: drawn_3.png: Permission denied\n")
     assert np.array_equal(Image.open(tmp_path / "drawn_2.png"), picture(window))
 
 
-def test_sheet_that_cannot_be_saved_is_told_in_a_line(window, monkeypatch, capsys):
-    def save(image, path):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(Image.Image, "save", save)
-    click_button(window, "Save")
-    assert capsys.readouterr().err.endswith("error: drawn_1.png: Permission denied\n")
+PRESS, MOVE, LIFT = "button_press", "motion_notify", "button_release"
 
 
-def test_click_is_a_dot(window):
-    stroke(window, [(100, 100)])
-    sheet = picture(window)
-    assert sheet[100, 100] == 0 and (sheet == 0).sum() < 1000
-
-
-def test_fast_stroke_has_no_gap(window):
-    mouse(window, "button_press", 50, 100)
-    mouse(window, "motion_notify", 350, 100)
-    assert not picture(window)[100, 50:350].any()
-
-
-def test_stroke_that_leaves_the_sheet_ends_there(window):
-    mouse(window, "button_press", 350, 100)
-    mouse(window, "motion_notify", 10, 10, axis=1)
-    mouse(window, "motion_notify", 50, 200)
-    assert picture(window)[200, 80:].min() == 255
-
-
-def test_lifted_pen_draws_nothing(window):
-    stroke(window, [(300, 50), (350, 50)])
-    mouse(window, "motion_notify", 100, 200, button=None)
-    mouse(window, "motion_notify", 50, 200, button=None)
-    assert picture(window)[100:].min() == 255
+@pytest.mark.parametrize(
+    "moves, inked, blank",
+    [
+        ([(PRESS, 100, 100)], [100], [80, 120]),  # a click is a dot
+        ([(PRESS, 50, 100), (MOVE, 350, 100)], [*range(50, 350)], [30]),  # fast, without a gap
+        ([(PRESS, 350, 100), (MOVE, 10, 10, 1, 1), (MOVE, 50, 100)], [350], [100, 200]),  # left
+        ([(PRESS, 350, 100), (LIFT, 350, 100), (MOVE, 50, 100, None)], [350], [50, 200]),  # lifted
+    ],
+)
+def test_pen_draws_where_it_is_down(window, moves, inked, blank):
+    for move in moves:
+        mouse(window, *move)
+    line = picture(window)[100]
+    assert not line[inked].any() and line[blank].min() == 255
 
 
 @pytest.mark.parametrize("key, is_open", [("escape", False), ("q", True), ("s", True)])
 def test_only_escape_closes_the_window(window, key, is_open):
-    press_key(window, key)
+    KeyEvent("key_press_event", window.canvas, key)._process()
     assert plt.fignum_exists(window.number) == is_open
 
 
@@ -179,9 +148,3 @@ def test_without_a_display_it_is_told_in_a_line(trained, tmp_path):
     run = run_main(PREDICT, "--model", trained[0], "--draw", cwd=tmp_path, status=1)
     (line,) = run.stderr.splitlines()
     assert line.startswith(f"{PREDICT}: error: --draw") and "MPLBACKEND=webagg" in line
-
-
-@pytest.mark.parametrize("other", [["a.png"], ["--csv", "a.csv"], ["--data", "synthetic"]])
-def test_drawing_does_not_go_with_other_input(tmp_path, other):
-    run = run_main(PREDICT, "--draw", *other, cwd=tmp_path, status=2)
-    assert run.stderr.startswith("predict_model.py: error: argument ")

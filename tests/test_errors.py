@@ -91,6 +91,7 @@ def test_arrays_that_are_no_digits_are_refused_with_what_is_wanted(tmp_path, cha
         (PREDICT, "--csv=a.csv", "images"),
         (PREDICT, "--csv=a.PNG good.png", "would replace an image"),
         (PREDICT, "--data=a good.png", "not allowed with"),
+        (PREDICT, "--draw good.png", "not allowed with"),
     ],
 )
 def test_bad_option_is_named_with_a_hint_at_the_help(folder, script, option, said):
