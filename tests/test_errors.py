@@ -91,7 +91,7 @@ def test_arrays_that_are_no_digits_are_refused_with_what_is_wanted(tmp_path, cha
         (PREDICT, "--csv=a.csv", "images"),
         (PREDICT, "--csv=a.PNG good.png", "would replace an image"),
         (PREDICT, "--data=a good.png", "not allowed with"),
-        (PREDICT, "--draw good.png", "not allowed with"),
+        (PREDICT, "--data=a --draw", "not allowed with"),
     ],
 )
 def test_bad_option_is_named_with_a_hint_at_the_help(folder, script, option, said):
@@ -99,9 +99,8 @@ def test_bad_option_is_named_with_a_hint_at_the_help(folder, script, option, sai
     assert option.split("=")[0] in line and said in line and line.endswith("(see --help)")
 
 
-@pytest.mark.parametrize("script, option", [(TRAIN, "--no-augment"), (PREDICT, "--csv")])
-def test_help_lists_the_options(tmp_path, script, option):
-    assert option in run_main(script, "--help", cwd=tmp_path).stdout
+def test_help_lists_the_options(tmp_path):
+    assert "--no-augment" in run_main(TRAIN, "--help", cwd=tmp_path).stdout
 
 
 @pytest.mark.parametrize(
@@ -140,18 +139,11 @@ def test_network_that_both_scripts_mean_is_the_same(tmp_path):
 
 
 IMAGE, FLATTEN, DENSE = keras.Input((28, 28, 1)), keras.layers.Flatten, keras.layers.Dense
-UNEVEN = DENSE(10, "softmax", bias_initializer=keras.initializers.RandomNormal(stddev=3, seed=0))
 OTHER_NETWORKS = {
     "logits.keras": ("softmax", lambda: [IMAGE, FLATTEN(), DENSE(10)]),
     "sigmoid.h5": ("softmax", lambda: [IMAGE, FLATTEN(), DENSE(10, "sigmoid")]),
-    "negative.keras": (
-        "softmax",
-        lambda: [IMAGE, FLATTEN(), UNEVEN, keras.layers.Rescaling(2, -0.1)],
-    ),
     "eleven.keras": ("28x28", lambda: [IMAGE, FLATTEN(), DENSE(11, "softmax")]),
     "32x32.h5": ("28x28", lambda: [keras.Input((32, 32, 1)), FLATTEN(), DENSE(10, "softmax")]),
-    "unbuilt.keras": ("", lambda: []),
-    "code.keras": ("ambda", lambda: [IMAGE, FLATTEN(), keras.layers.Lambda(lambda x: x)]),
     "code.h5": ("ambda", lambda: [IMAGE, FLATTEN(), keras.layers.Lambda(lambda x: x)]),
 }
 

@@ -118,22 +118,6 @@ def test_each_page_of_a_tiff_is_an_image_and_of_others_the_first(four, tmp_path,
     assert set(names) <= set(titles)
 
 
-def test_damaged_page_is_told_and_the_others_are_read(four, tmp_path):
-    pages = [sheet_of_fours([count]) for count in (1, 2, 3)]
-    pages[0].save(
-        tmp_path / "a.tif", save_all=True, append_images=pages[1:], compression="tiff_lzw"
-    )
-    content = bytearray((tmp_path / "a.tif").read_bytes())
-    with Image.open(tmp_path / "a.tif") as tiff:
-        tiff.seek(1)
-        start = tiff.tag_v2[273][0]  # of what the page is stored in
-    content[start : start + 60] = bytes(range(60))
-    (tmp_path / "a.tif").write_bytes(content)
-    run = run_main(PREDICT, "--model", four, "a.tif", cwd=tmp_path, status=1)
-    assert "a.tif[1]\t4\t" in run.stdout and "a.tif[3]\t444\t" in run.stdout
-    assert "error: a.tif[2]: " in run.stderr
-
-
 @pytest.mark.parametrize(
     "saved, name, said",
     [

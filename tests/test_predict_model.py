@@ -11,7 +11,6 @@ from conftest import sheet_of_fours as sheet
 from PIL import Image
 
 import predict_model
-from predict_model import Reading
 from train_model import plt
 
 
@@ -101,19 +100,6 @@ def read(four, album):
         return run_main(PREDICT, "--model", four, *arguments, cwd=album / cwd, status=status)
 
     return run
-
-
-def reading(digit, share, row=1, place=1):
-    """Return a reading of a digit that is as probable as said; for the rest it may be a 1."""
-    probabilities = np.zeros(10)
-    probabilities[[digit, 1]] = share, 1 - share
-    return Reading(np.zeros((28, 28), np.uint8), (0, 0, 9, 9), row, place, 1.0, probabilities)
-
-
-def test_rows_are_told_apart_and_uncertain_digits_are_told():
-    readings = [reading(4, 0.81), reading(7, 0.79, place=2), reading(5, 0.9, row=2)]
-    assert predict_model.describe(readings) == ("47 5", "79.0%")
-    assert [*predict_model.list_doubts(readings)] == ["digit 2 uncertain, perhaps 1 (21.0%)"]
 
 
 def test_line_has_path_number_confidence_and_what_else_it_may_be(read):
@@ -247,12 +233,3 @@ def test_images_are_scored_only_if_all_lie_in_folders_that_stand_for_digits(
     for name in (first, other):
         put(album, f"set/{name}")
     assert "accuracy" not in read("set").stdout
-
-
-@linux_only
-@pytest.mark.parametrize("path, cwd", [("7/link.png", "."), ("link.png", "7")])
-def test_image_is_scored_by_the_folder_that_it_is_listed_in(album, read, path, cwd):
-    put(album, "4/a.png")
-    (album / "7").mkdir()
-    (album / "7" / "link.png").symlink_to(album / "4" / "a.png")
-    assert result(read(path, cwd=cwd).stdout, "accuracy") == "0.00% of 1 images"
