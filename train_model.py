@@ -29,8 +29,8 @@ if "IPython" not in sys.modules and os.environ.get("MPLBACKEND", "").startswith(
     del os.environ["MPLBACKEND"]  # A notebook hands its own to the scripts that it starts.
 # TensorFlow writes much to standard error, and while it starts whatever it is told.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-standard_error, null_device = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-os.dup2(null_device, 2)
+standard_error = os.dup(2)
+os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 try:
     import cv2
     import keras
@@ -572,7 +572,6 @@ def print_statistics(model, trained_on, history, train_set, validation_set, seco
         loss = np.mean(keras.losses.sparse_categorical_crossentropy(labels, probabilities))
         print_result(f"{name} accuracy", f"{accuracy:.2%} of {len(images):,} (loss {loss:.4f})")
     print_result("time", f"{seconds:.1f} s")
-    print_result("software", f"Keras {keras.__version__} with TensorFlow {tf.__version__}")
 
 
 def plot_history(history, data, recipe):

@@ -66,13 +66,12 @@ def test_options_reach_the_training_and_validation_images_the_calibration(
     calls = []
     monkeypatch.setattr(train_model, "train", lambda *given: calls.extend(given))
     monkeypatch.setattr(train_model, "calibrate", calibrate)
-    options = {"epochs": 3, "batch_size": 7, "optimizer": "lion", "learning_rate": 0.5}
-    options |= {"patience": 2, "seed": 9, "validation_split": 0.1}
-    typed = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
-    run_main(TRAIN, "--data", small_data, *typed, "--no-augment", cwd=tmp_path, status=130)
+    typed = "--epochs=3", "--learning-rate=0.5", "--seed=9", "--no-augment"
+    run_main(TRAIN, "--data", small_data, *typed, cwd=tmp_path, status=130)
     _, (images, _), (others, _), recipe, calibrated_on = calls
-    assert recipe == RECIPE | options | {"augment": False} and calibrated_on is others
-    assert (len(images), len(others)) == (1350, 150)
+    options = {"epochs": 3, "learning_rate": 0.5, "seed": 9, "augment": False}
+    assert recipe == RECIPE | options and calibrated_on is others
+    assert (len(images), len(others)) == (1200, 300)
 
 
 @pytest.mark.parametrize("share, count", [(0.196, 80), (0.006, 99), (0.994, 1)])
@@ -143,16 +142,6 @@ def test_epoch_holds_each_image_with_its_smoothed_label_once_as_the_seed_says(au
         assert np.allclose(wanted, 0.8 * np.eye(CLASSES)[labels[order]] + 0.02)
 
 
-def test_distorted_digits_stay_legible(network):
-    images, labels = synthetic_digits(300, 2)
-    distorted = 255 * np.asarray(train_model.distort(as_input(images), (1, 7)))[..., 0]
-    right = [
-        np.mean(train_model.predict(network, pictures).argmax(axis=1) == labels)
-        for pictures in (images, distorted)
-    ]
-    assert right[1] > right[0] - 0.15
-
-
 @pytest.mark.parametrize("name", ["adam", "adadelta", "muon"])
 def test_optimizer_by_its_name_is_plain_keras(name):
     ours, plain = train_model.make_optimizer(name, None, 9), keras.optimizers.get(name)
@@ -192,18 +181,13 @@ THREE = [0.001, 0.001, 0.001, 0.55, 0.001, 0.001, 0.001, 0.442, 0.001, 0.001]
 STILL = RECIPE | {"optimizer": "sgd", "learning_rate": 1e-12, "augment": False}
 
 
-@pytest.mark.parametrize(
-    "fourth, patience, epochs",
-    [(ONE, None, 5), (ONE, 2, 3), (KeyboardInterrupt(), None, 3), ([np.inf] * 10, None, 4)],
-)
-def test_best_epoch_is_kept_in_float32(monkeypatch, fourth, patience, epochs):
+@pytest.mark.parametrize("patience, epochs", [(None, 5), (2, 3)])
+def test_best_epoch_is_kept_in_float32(monkeypatch, patience, epochs):
     def answer(epoch, logs):
-        if isinstance(answers[epoch], BaseException):
-            raise answers[epoch]
         model.layers[-1].set_weights([np.zeros((784, 10)), np.log(answers[epoch])])
 
     # Of ten images, seven are sevens. "Three" has the lower loss, "seven" is right more often.
-    answers = [THREE, SEVEN, ONE, fourth, ONE]
+    answers = [THREE, SEVEN, ONE, ONE, ONE]
     images, labels = np.zeros((10, 28, 28), np.uint8), np.array([7] * 7 + [3] * 3)
     model, sets = small_network(), ((images[:9], np.ones(9, int)), (images, labels))
     callback = keras.callbacks.LambdaCallback(on_epoch_begin=answer)
