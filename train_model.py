@@ -596,7 +596,7 @@ def new_plot(title, width, height, rows=1, columns=1):
     try:
         figure, _ = plt.subplots(rows, columns, **size)
     except (ImportError, RuntimeError) as error:  # of a backend whose package is missing
-        raise InputError(f"plots cannot be made: {error} (MPLBACKEND names another way)") from error
+        raise InputError(f"no plots by the backend of MPLBACKEND: {error}") from error
     figure.suptitle(drawable(title), parse_math=False)
     return figure
 

@@ -1,6 +1,7 @@
 """predict_model.py: scores, report, plots and tables, and which images are read."""
 
 import csv
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -210,26 +211,19 @@ def test_image_that_cannot_be_read_is_named_and_the_others_are_read(album, read,
         (["4/a.png", "4/b.png"], "100.00% of 2", 0),
         (["4/a.png", "4/two.png", "4/blank.png", "5/b.png"], "25.00% of 4", 2),
         (["train/4/a.png", "test/4/a.png"], "100.00% of 2", 0),
+        (["4/a.png", "10/a.png"], None, 0),
+        (["4/a.png", "4/more/a.png"], None, 0),
+        (["4/a.png", "a.png"], None, 0),
+        (["2026/1/4/a.png", "2026/1/5/a.png"], None, 0),
     ],
 )
-def test_labelled_image_is_right_only_if_read_as_just_that_digit(
+def test_images_that_all_lie_in_folders_of_digits_are_right_if_read_as_just_that_digit(
     album, read, names, accuracy, unread
 ):
     for name in names:
         rows = {"blank.png": [0, 0], "two.png": [2]}.get(Path(name).name, [1])
         put(album, f"set/{name}", rows)
     run = read("set", status=int("4/blank.png" in names))
-    assert result(run.stdout, "accuracy") == f"{accuracy} images" and "nan" not in run.stdout
+    assert re.findall("accuracy +(.*) images", run.stdout) == ([accuracy] if accuracy else [])
     assert run.stdout.count(f"{unread} not read as one digit") == bool(unread)
-    plots = {"own_misclassified.png", "own_confusion_matrix.png"}
-    assert plots <= files_in(album / "plots").keys()
-
-
-@pytest.mark.parametrize("other", ["10/a.png", "4/more/a.png", "a.png", "2026/1/5/a.png"])
-@pytest.mark.parametrize("first", ["4/a.png", "2026/1/4/a.png"])
-def test_images_are_scored_only_if_all_lie_in_folders_that_stand_for_digits(
-    album, read, first, other
-):
-    for name in (first, other):
-        put(album, f"set/{name}")
-    assert "accuracy" not in read("set").stdout
+    assert (album / "plots" / "own_confusion_matrix.png").exists() == bool(accuracy)
