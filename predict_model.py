@@ -286,16 +286,10 @@ def load_model(path):
 
 
 def report_scores(model, data, labels, probabilities, pictures, plots, unread=0):
-    """Print the scores of n images, and plot the mistakes.
+    """Print and plot the scores of n images, named `data` in words; so many unread ones are wrong.
 
-    Args:
-        model: The network.
-        data: What the images are, in words.
-        labels: Their labels, int (n,).
-        probabilities: What the network returned, float32 (n, 10).
-        pictures: What it saw, uint8 (n, 28, 28).
-        plots: What the paths of the plots begin with.
-        unread: How many more images it did not see; they count as wrong.
+    Labels are int (n,), and pictures are what the network saw. The paths of the plots begin with
+    `plots`.
     """
     predicted = probabilities.argmax(axis=1)
     confusion = tf.math.confusion_matrix(labels, predicted, CLASSES).numpy()

@@ -150,9 +150,7 @@ def parse_arguments():
     add("--batch-size", type=positive, help="images a step; None: 64 times the epochs, at most 256")
     add("--optimizer", help="our recipe's, or one of Keras's by its name")
     add("--learning-rate", type=between(1e-12, 1e12, float), help="None: the optimizer's own")
-    add(
-        "--augment", action=argparse.BooleanOptionalAction, help="add distortions, synthetic digits"
-    )
+    add("--augment", action=argparse.BooleanOptionalAction, help="distortions, synthetic digits")
     add("--validation-split", type=share, help="share of the images, the last, to validate on")
     add("--patience", type=positive, help="epochs without a lower validation loss to stop after")
     add("--seed", type=between(0, 2**32 - 1, int), help="seed of everything random")
@@ -167,10 +165,7 @@ def parse_arguments():
 
 
 def make_parser(description):
-    """Make an argparse parser with the options that both scripts have, and one-line errors.
-
-    Returns it, and its group of inputs, of which a user may give one; `--data` is in it.
-    """
+    """Make the parser of a script; returns it, and its inputs, of which a user may give one."""
     with_defaults = argparse.ArgumentDefaultsHelpFormatter
     parser = argparse.ArgumentParser(description=description, formatter_class=with_defaults)
     parser.error = lambda message: parser.exit(2, f"{parser.prog}: error: {message} (see --help)\n")
@@ -280,14 +275,7 @@ def read_npz(path, subset):
 
 
 def split(images, labels, share):
-    """Split off the last images, a share from 0 to 1, and their labels for validation.
-
-    Returns:
-        Two pairs (images, labels), for training and for validation.
-
-    Raises:
-        InputError: One of the two would be empty.
-    """
+    """Split off a share of the images, the last ones, for validation; returns two data sets."""
     first = len(images) - round(len(images) * share)
     if not 0 < first < len(images):
         raise InputError(
