@@ -193,7 +193,7 @@ def between(low, high, kind):
 
 
 def source_of(arguments):
-    """Return the data to load: synthetic digits replace a network of others only if asked for."""
+    """Return the data to load: synthetic digits replace another network only if asked for."""
     earlier = Path(arguments.output)
     is_better = earlier.is_file() and b"trained_on_synthetic" not in earlier.read_bytes()
     return "mnist" if arguments.data == "auto" and is_better else arguments.data

@@ -96,22 +96,6 @@ def test_matplotlibrc_changes_no_plot(digit, setting):
     assert plots[0] == plots[1]
 
 
-def save_again_and_again(path):
-    """Save what stands for a network, in two parts, as a disk is slow."""
-
-    def save(path):
-        with zipfile.ZipFile(path, "w") as file:
-            for name in "ab":
-                file.writestr(name, bytes(2**20))
-                time.sleep(0.002)
-
-    os.getpid = lambda: 1  # as in two containers
-    network = small_network()
-    type(network).save = lambda _, path: save(path)
-    while True:
-        train_model.save_model(network, path)
-
-
 def test_full_disk_leaves_the_old_network(tmp_path, monkeypatch, old):
     def save(model, path):
         path.write_bytes(b"half")
@@ -123,12 +107,24 @@ def test_full_disk_leaves_the_old_network(tmp_path, monkeypatch, old):
     assert files_in(tmp_path) == old
 
 
+def save_again_and_again(path):
+    """Save a network in two parts, as a slow disk does, under the process number of another."""
+
+    def save(_, path):
+        with zipfile.ZipFile(path, "w") as file:
+            for name in "ab":
+                file.writestr(name, bytes(2**20))
+                time.sleep(0.002)
+
+    os.getpid, keras.Sequential.save, network = lambda: 1, save, small_network()
+    while True:
+        train_model.save_model(network, path)
+
+
 @linux_only
 def test_network_is_whole_at_any_time_while_two_processes_save_it_and_are_killed(tmp_path):
-    fork = multiprocessing.get_context("fork")
-    path = tmp_path / NETWORK
-    saver = {"target": save_again_and_again, "args": [path], "daemon": True}
-    savers = [fork.Process(**saver) for _ in range(2)]
+    path, fork = tmp_path / NETWORK, multiprocessing.get_context("fork")
+    savers = [fork.Process(target=save_again_and_again, args=[path], daemon=True) for _ in "ab"]
     for saver in savers:
         saver.start()
     savers[0].join(1)
