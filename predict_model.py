@@ -23,12 +23,12 @@ from typing import NamedTuple
 sys.path.append(str(Path(__file__).resolve().parent))  # With PYTHONSAFEPATH it is not there.
 
 # First, as it sets Keras up.
-import train_model
 from train_model import (
     CLASSES,
     IMAGE_SHAPE,
     MODEL_FILE,
     InputError,
+    as_mnist,
     check_writable,
     drawable,
     load_digits,
@@ -499,19 +499,19 @@ def save_sheet(sheet):
         print_message("error", f"{path}: {error.strerror}")
 
 
-# ---------------------------------------------------------------- the digits of an image
+# ---------------------------------------------------------------- reading the digits of an image
 
 
 class Reading(NamedTuple):
     """A digit of an image, and how the network reads it."""
 
     picture: np.ndarray  # as MNIST's are: uint8 (28, 28), 0 (background) to 255 (ink)
-    box: tuple  # left, top, width, height in pixels of what as_image returns: at most SIDE large
-    row: int  # 1 is the top one
-    place: int  # in its row, 1 is the left one
-    score: float  # how much it is like a digit
-    probabilities: np.ndarray = np.zeros(CLASSES, np.float32)  # all 0: not read yet
-    doubt: str = ""  # what is uncertain beside the digit, as "perhaps a digit is missing after it"
+    box: tuple  # left, top, width, height, in pixels of the image as given, upright
+    probabilities: np.ndarray  # float32 (10,)
+    score: float  # how clearly it stands out
+    doubt: str = ""  # what is uncertain about it, or ""
+    row: int = 1  # 1 is the top one
+    place: int = 1  # in its row, 1 is the left one
 
     @property
     def digit(self):
@@ -525,7 +525,7 @@ class Reading(NamedTuple):
 
 
 def predict_digit(model, image):
-    """Read the digit in one image; of several, the one that is most like a digit.
+    """Read the digit in one image; of several, the one that stands out most.
 
     Args:
         model: The network, from load_model.
@@ -547,223 +547,386 @@ def predict_digits(model, image):
     Args:
         model: The network, from load_model.
         image: The path of an image file, a file object, a PIL image, or an array
-            of shape (h, w), (h, w, 3) or (h, w, 4): uint8 from 0 to 255, or of
-            another type, in whatever range.
+            of shape (h, w), (h, w, 3), (h, w, 4) or (784,): uint8 from 0 to 255,
+            or of another type, in whatever range.
 
     Returns:
-        A list of Readings, in rows from the top, each from left to right.
+        A list of Readings, in rows from the top, each from left to right. Where none
+        has a doubt, all digits were found and are certain.
 
     Raises:
         InputError: It is no image, or there is no digit in it.
     """
-    readings = find_digits(image)
-    probabilities = predict(model, np.array([reading.picture for reading in readings]))
-    return [reading._replace(probabilities=row) for reading, row in zip(readings, probabilities)]
+    image, (width, height) = as_image(image)
+    pixels, scale = enlarge(np.asarray(image))
+    is_alone = scale > 1 and image.width < 1.5 * image.height
+    digits, beside = find_digits(pixels, is_alone, scale > 1)
+    readings = read(model, digits)
+    if not is_alone:
+        pairs = zip(digits, readings)
+        readings = [part for pair in pairs for part in part_touching(model, *pair)]
+    if len(readings) > 1 and max(reading.confidence for reading in readings) < CERTAIN:
+        raise InputError("no digit found with certainty")
+    across, down = width / image.width / scale, height / image.height / scale
+    rim = RIM * scale if scale > 1 else 0
+    placed = []
+    for row, in_row in enumerate(in_rows(readings), 1):
+        for place, reading in enumerate(in_row, 1):
+            left, top, wide, high = reading.box
+            box = (left - rim) * across, (top - rim) * down, wide * across, high * down
+            box = tuple(round(side) for side in box)
+            doubt = find_doubt(reading, in_row, beside)
+            placed.append(reading._replace(box=box, doubt=doubt, row=row, place=place))
+    return placed
 
 
 def describe(readings):
-    """Return the number in an image, a space between rows, and the least confidence."""
-    parts = [
-        f" {reading.digit}" if reading.place == 1 else f"{reading.digit}" for reading in readings
-    ]
-    return "".join(parts).strip(), f"{min(reading.confidence for reading in readings):.1%}"
+    """Return the numbers in an image, a space between two, and the least confidence."""
+    text = ""
+    for before, reading in zip([readings[0], *readings], readings):
+        gap = reading.box[0] - before.box[0] - before.box[2]
+        if reading.row > before.row or gap > GAP * max(before.box[3], reading.box[3]):
+            text += " "
+        text += str(reading.digit)
+    return text, f"{min(reading.confidence for reading in readings):.1%}"
 
 
 def list_doubts(readings):
-    """Say which digits of one image are uncertain, and what else they may be."""
-    for position, reading in enumerate(readings, 1):
-        if reading.confidence < CERTAIN:
-            which = f"digit {position} " if len(readings) > 1 else ""
-            second = reading.probabilities.argsort()[-2]
-            yield f"{which}uncertain, perhaps {second} ({reading.probabilities[second]:.1%})"
+    """List what is uncertain in one image, a text for each such digit."""
+    which = "digit {} " if len(readings) > 1 else ""
+    return [
+        which.format(position) + reading.doubt
+        for position, reading in enumerate(readings, 1)
+        if reading.doubt
+    ]
 
 
-# ---------------------------------------------------------------- reading an image
+def read(model, digits):
+    """Read found digits by the network; returns a Reading of each, not yet in a row."""
+    pictures = np.array([as_mnist(digit.ink) for digit in digits])
+    return [
+        Reading(picture, digit.box, probabilities, digit.score, digit.doubt)
+        for picture, digit, probabilities in zip(pictures, digits, predict(model, pictures))
+    ]
+
+
+def part_touching(model, digit, whole):
+    """Cut a digit that is uncertain into two where the network is certain of both.
+
+    It is cut upright, where the pen passes once: two digits touch there.
+    """
+    left, top, width, height = digit.box
+    best = [whole]
+    if whole.confidence > CERTAIN:
+        return best
+    solid = digit.ink > 64
+    strokes = np.diff(solid, axis=0, prepend=False, append=False).sum(axis=0) / 2
+    for x in range(width // 5, width - width // 5, max(1, width // 24)):
+        sides = solid[:, :x], solid[:, x:]
+        is_high = all(side.any(axis=1).sum() > LEAST_PART * height for side in sides)
+        if strokes[x] > 1 or not is_high:
+            continue
+        first = digit._replace(ink=digit.ink[:, :x], box=(left, top, x, height))
+        second = digit._replace(ink=digit.ink[:, x:], box=(left + x, top, width - x, height))
+        parts = read(model, [first, second])
+        least = min(part.confidence for part in parts)
+        if least > max(SURE, min(part.confidence for part in best)):
+            best = parts
+    return best
+
+
+def find_doubt(reading, row, beside):
+    """Say what is uncertain about a digit of a row that has marks beside it, or ""."""
+    left, top, width, height = reading.box
+    x, y = middle(reading)
+    if reading.confidence < CERTAIN:
+        second = reading.probabilities.argsort()[-2]
+        return f"uncertain, perhaps {second} ({reading.probabilities[second]:.1%})"
+    if reading.doubt:
+        return reading.doubt
+    if width > WIDE * height:
+        return "perhaps two digits"
+    if len(row) > 1 and reading.digit == 1 and is_slash(reading):
+        return "perhaps a slash"
+    for mark in beside:
+        nearest = min(row, key=lambda other: abs(mark.x - middle(other)[0]))
+        is_near = abs(mark.x - x) < 3 * height and abs(mark.y - y) < height
+        if nearest is reading and is_near and mark.height > SPECK * height:
+            return f"perhaps a digit is missing {'after' if mark.x > x else 'before'} it"
+    return ""
+
+
+def is_slash(reading):
+    """Tell whether a digit is one straight line that slants."""
+    _, sides, _ = cv2.minAreaRect(np.argwhere(reading.picture > 127).astype(np.float32))
+    _, _, width, height = reading.box
+    return width > SLANT * height and min(sides) < STRAIGHT * max(sides)
+
+
+def in_rows(readings):
+    """Sort digits into rows, from the top, each from left to right; a row follows its own slope."""
+    rows = []
+    for reading in sorted(readings, key=middle):
+        height = reading.box[3]
+        row = min(rows, key=lambda row: distance(row, reading), default=None)
+        if row and distance(row, reading) < max(height, row[-1].box[3]) / 2:
+            row.append(reading)
+        else:
+            rows.append([reading])
+    return sorted(rows, key=lambda row: middle(row[0])[1])
+
+
+def distance(row, reading):
+    """Return how far above or below the line of a row a digit is, in pixels."""
+    (x, y), (first_x, first_y), (last_x, last_y) = map(middle, (reading, row[0], row[-1]))
+    is_long = last_x - first_x > 2 * reading.box[3]
+    slope = (last_y - first_y) / (last_x - first_x) if is_long else 0
+    return abs(y - last_y - slope * (x - last_x))
+
+
+def middle(reading):
+    """Return the middle of a digit's box."""
+    left, top, width, height = reading.box
+    return left + width / 2, top + height / 2
+
+
+# ---------------------------------------------------------------- finding the digits
 
 SIDE = 480  # pixels of an image's longer side; finer detail than this is noise
-SMALL = 60  # pixels of an image's longer side that have room for one digit, and no surroundings
-LEVELS = 20, 50, 90, 140  # of ink, from 0 to 255: from a hard pencil to a marker
+SMALL = 64  # pixels of the longer side; a smaller image is enlarged, and has room for one digit
+RIM = 4  # pixels of paper around a small image, whose ink may reach its sides
+BLUR = 0.7  # pixels, a Gaussian's standard deviation: grain and compression are finer than strokes
+BRUSH = 0.42  # of the longer side: wider than any stroke
 LEAST_LIGHT = 30  # of 255: ink is compared to the light; on black all noise would be ink
-MOST_MARKS = 100  # marks to look at: the digits of a full sheet
-LEAST_SCORE = 2_000_000  # Blank sheets and desks stay below it, legible digits above.
+LEVELS = 20, 40, 70, 110, 160  # of ink, from 0 to 255: from a hard pencil to a marker
+
+# What makes a mark no stroke of a pen.
+LEAST_EDGE = 16  # of 255: paper has fainter and more blurred outlines
+LEAST_SCORE = 5000  # pixels of outline by their edge, 20 by 250: specks have less
+THICKEST = 0.28  # of its size: the thickest pens' digits are thinner, objects are not
+SOFT = 3  # pixels around a mark: its soft edge
+WIDEST = 2.5  # widths by height: lines are wider
+FRAME = 0.3  # of its outline is within it: it is the frame of a digit
+
+# What makes a mark a digit beside the clearest one, or a part of one.
+LEAST_CLEAR = 0.33  # of the clearest one's edge
+LEAST_SIZE = 0.35  # of its size, and at most as many times: digits of one writing
+LEAST_OUTLINE = 0.05  # of its score
+TALLEST = 1.25  # of its height: a digit with its parts
+PART_GAP = 0.3  # of its height: between a digit and its part, as the bar of a 5
+
+# What is doubtful, and what is not.
+SURE = 0.99
+LEAST_PART = 0.6  # of the height of digits that touch: each of them
+WIDE = 1.2  # widths by height: more is perhaps two digits
+SPECK = 0.2  # of a digit's height: less beside it is no digit that was missed
+SLANT = 0.4  # widths by height: a straight line that slants more is perhaps a slash
+STRAIGHT = 0.25  # widths by length of a straight line
+GAP = 1.1  # heights, so a digit and a half: a wider gap is between two numbers
 
 
 class Mark(NamedTuple):
     """A connected part of the ink."""
 
-    score: float  # how much it is like a digit; first, so that marks are sorted by it
-    number: int
+    score: float  # how much sharp outline it has: its length by its edge
+    edge: float  # how much brightness changes there, 0 to 255; at a quarter of it, less
     x: float  # of its middle, in pixels
     y: float
     width: int
     height: int
+    thickness: float  # of its stroke, by the larger of width and height
+    sides: int  # of the image that it touches
+    ink: np.ndarray  # uint8 (h, w), of the whole image
+    mark_at: np.ndarray  # the number of the mark at each pixel, int (h, w)
+    number: int  # its own
+    point: tuple  # a pixel of it: row, column
 
 
-def find_digits(image):
-    """Find the digits in an image, given as for predict_digits, dark on light or light on dark.
+class Digit(NamedTuple):
+    """A digit that was found, not yet read."""
 
-    Returns at least one Reading, not read yet, in rows from the top, each from left to right;
-    raises InputError where there is none.
+    ink: np.ndarray  # uint8 (h, w), in its box
+    box: tuple  # left, top, width, height in pixels
+    score: float
+    doubt: str
+
+
+def find_digits(pixels, is_alone, is_small):
+    """Find the digits in an image, uint8 (h, w, 4), dark on light or light on dark.
+
+    All marks of all pictures of its ink compete; of those that overlap the clearest one stays.
+    Returns a list of Digits, and the Marks beside them; raises InputError where there is no digit.
     """
-    grey = to_grey(as_image(image)[0])
-    grey = cv2.normalize(grey, None, 255, 0, cv2.NORM_INF)  # so dim light costs nothing
-    ink, mark_at, found = best_marks(grey)
-    found = [mark for mark in found if not surrounds(mark, found)]
-    digits = digits_among(found)
-    if not digits or digits[0].score < LEAST_SCORE:
+    options = []
+    for hat, paper in ((cv2.MORPH_BLACKHAT, 255), (cv2.MORPH_TOPHAT, 0)):
+        ink, edges = extract_ink(pixels, hat, paper, is_small)
+        marks = [mark for level in LEVELS for mark in marks_in(ink, edges, level)]
+        options.append(group(compete(marks), is_alone))
+    digits, beside = max(options, key=lambda option: sum(parts[0].score for parts in option[0]))
+    if not digits:
         raise InputError("no digit found")
-    if max(grey.shape) <= SMALL:
-        digits = digits[:1]
-        mark_at[mark_at > 0] = digits[0].number
-    else:
-        join_parts(mark_at, found, digits)
-    readings = []
-    for row, row_of_marks in enumerate(in_rows(digits), 1):
-        for place, mark in enumerate(row_of_marks, 1):
-            mask = np.uint8(mark_at == mark.number)
-            box = cv2.boundingRect(mask)
-            readings.append(Reading(as_mnist(ink, mask), box, row, place, mark.score))
-    return readings
+    return [as_digit(parts) for parts in digits], beside
 
 
-def to_grey(image):
-    """Convert an image of as_image to grey, uint8 (h, w).
-
-    Of its red, green, blue and alpha it is the channel with the most uneven edges:
-    whatever colours ink and paper have, one of these shows them apart.
-    """
-    return max(cv2.split(np.asarray(image)), key=lambda channel: np.var(steepness(channel)))
-
-
-def steepness(grey):
-    """Return the largest less the smallest brightness of the 5x5 pixels around each, uint8."""
-    return cv2.morphologyEx(grey, cv2.MORPH_GRADIENT, np.ones((5, 5)))
+def enlarge(pixels):
+    """Enlarge a small image, and put a rim around it; returns it, and how much larger it is."""
+    scale = math.ceil(SMALL / max(pixels.shape))
+    if scale == 1:
+        return pixels, 1
+    pixels, rim = pixels.repeat(scale, 0).repeat(scale, 1), [RIM * scale] * 4
+    return cv2.copyMakeBorder(pixels, *rim, cv2.BORDER_CONSTANT, value=paper_of(pixels)), scale
 
 
-def best_marks(grey):
-    """Find the marks in the picture of ink whose digits have the highest scores together.
-
-    Returns that picture, uint8 (h, w), the number of the mark at each pixel, int (h, w), and a
-    list of the Marks.
-    """
-    edges = steepness(grey)
-    edges = np.maximum(edges - tenth_percentile(edges), 0)  # Noise and grain are no edges.
-    pictures = []
-    for ink, level in pictures_of_ink(grey):
-        _, mark_at, boxes, _ = cv2.connectedComponentsWithStats(np.uint8(ink > level))
-        largest = 1 + np.argsort(-boxes[1:, cv2.CC_STAT_AREA])[:MOST_MARKS]
-        found = [measure_mark(number, mark_at, boxes[number], grey, edges) for number in largest]
-        pictures.append((ink, mark_at, found))
-    return max(pictures, key=lambda picture: sum(mark.score for mark in digits_among(picture[-1])))
+def paper_of(pixels):
+    """Return the colour of the paper, red, green, blue, alpha: what most of an image has."""
+    return np.median(pixels, axis=(0, 1)).tolist()
 
 
-def pictures_of_ink(grey):
-    """Yield what may be ink, uint8 (h, w), and a level to cut it at.
+def extract_ink(pixels, hat, paper, is_small):
+    """Make a picture of the ink, and one of the edges, both uint8 (h, w), of an image.
 
     Ink is darker or brighter than all around it, which a black-hat or a top-hat
     brings out (Meyer, "Contrast feature extraction", 1979; Serra, "Image analysis
-    and mathematical morphology", 1982), here relative to the light. In a small
-    image it is what differs from the background, the middle brightness of the border.
+    and mathematical morphology", 1982), here in any colour and relative to the light.
+    What is transparent shows the paper, or if all paper is transparent white or black,
+    as dark or light ink needs it.
     """
-    side = max(grey.shape)
-    if side <= SMALL:
-        background = np.median([*grey[0], *grey[-1], *grey[:, 0], *grey[:, -1]])
-        ink = np.uint8(abs(grey - background))
-        yield ink, cv2.threshold(ink, 0, 1, cv2.THRESH_OTSU)[0]
-        return
-    brush = np.ones((side // 5 | 1, side // 5 | 1))  # wider than a stroke
-    light = np.maximum(cv2.morphologyEx(grey, cv2.MORPH_CLOSE, brush), LEAST_LIGHT)
-    for hat in (cv2.MORPH_BLACKHAT, cv2.MORPH_TOPHAT):
-        ink = cv2.divide(cv2.morphologyEx(grey, hat, brush), light, scale=255)
-        for level in LEVELS:
-            yield ink, level
+    *colour, alpha = paper_of(pixels)
+    share = pixels[..., 3:] / 255
+    colours = np.uint8(pixels[..., :3] * share + (1 - share) * (colour if alpha else paper))
+    if (colours == colours[..., :1]).all():
+        colours = colours[..., 0]
+    size = BRUSH
+    if is_small:
+        size = 1
+    else:
+        colours = cv2.GaussianBlur(colours, (0, 0), BLUR)
+    brush = np.ones([round(size * max(colours.shape)) | 1] * 2)
+    light = np.maximum(strongest(cv2.morphologyEx(colours, cv2.MORPH_CLOSE, brush)), LEAST_LIGHT)
+    change = strongest(cv2.morphologyEx(colours, cv2.MORPH_GRADIENT, np.ones((5, 5))))
+    ink = cv2.divide(strongest(cv2.morphologyEx(colours, hat, brush)), light, scale=255)
+    edges = cv2.divide(change, light, scale=255)
+    return ink, cv2.subtract(edges, np.percentile(edges, 25))  # Grain is no edge.
 
 
-def measure_mark(number, mark_at, box, grey, edges):
-    """Measure a mark, and how much it is like a digit; returns the Mark.
-
-    Ink is darker, or lighter, than all around it and sharp along all its outline,
-    which tells it from shadows and rims of a sheet; it is long, thin, leaves room in
-    its box, and is seldom wider than high, or at a side of the picture. The limits
-    and powers were chosen on real pictures, of digits and of empty paper.
-    """
-    left, top, width, height, area = box.tolist()
-    right, bottom = left + width, top + height
-    rows, columns = grey.shape
-    window = np.s_[max(top - 3, 0) : bottom + 3, max(left - 3, 0) : right + 3]
-    mask = np.uint8(mark_at[window] == number)
-    around = cv2.dilate(mask, None, iterations=3) > mask
-    outline = cv2.erode(mask, None) < mask
-    darker = grey[window][around] - cv2.mean(grey[window], mask)[0]
-    contrast = max(tenth_percentile(darker), tenth_percentile(-darker), 0)
-    sharpness = tenth_percentile(edges[window][outline])
-    length = np.count_nonzero(outline)
-    long = (SIDE * length / max(rows, columns)) ** 0.75
-    thin = min(length**2 / area, 50)
-    free = min(1.1 - area / (width * height), 0.6)
-    upright = min(1, height / width)
-    sides = [left == 0, top == 0, right == columns, bottom == rows].count(True)
-    score = contrast * sharpness * long * thin * free * upright * 0.3**sides
-    return Mark(score, number, left + width / 2, top + height / 2, width, height)
+def strongest(channels):
+    """Return the largest value of all channels at each pixel."""
+    return channels if channels.ndim == 2 else channels.max(axis=2)
 
 
-def tenth_percentile(values):
-    """Return the value that a tenth of the values stay below."""
-    return float(np.sort(values, axis=None)[values.size // 10])
-
-
-def surrounds(mark, others):
-    """Tell whether a mark is a frame, box or circle: a likely digit lies wholly in it."""
-    return any(
-        other.score > LEAST_SCORE
-        and 2 * abs(mark.x - other.x) < mark.width - other.width
-        and 2 * abs(mark.y - other.y) < mark.height - other.height
-        for other in others
+def marks_in(ink, edges, level):
+    """Yield the marks of a picture of ink, cut at a level, that may be strokes of a pen."""
+    mask = np.uint8(ink > level)
+    _, mark_at, boxes, _ = cv2.connectedComponentsWithStats(mask)
+    y, x = np.nonzero(cv2.erode(mask, None) < mask)
+    order = np.lexsort((edges[y, x], mark_at[y, x]))
+    numbers, starts, lengths = np.unique(
+        mark_at[y, x][order], return_index=True, return_counts=True
     )
+    quarters = order[starts + lengths // 4]  # Pixels of which a quarter have less of an edge.
+    scores = lengths * edges[y, x][quarters].astype(float)
+    for index in np.flatnonzero(scores > LEAST_SCORE):
+        number, quarter = numbers[index], quarters[index]
+        left, top, width, height, area = boxes[number].tolist()
+        at_sides = left == 0, top == 0, left + width == ink.shape[1], top + height == ink.shape[0]
+        mark = Mark(
+            score=scores[index],
+            edge=scores[index] / lengths[index],
+            x=left + width / 2,
+            y=top + height / 2,
+            width=width,
+            height=height,
+            thickness=2 * area / lengths[index] / max(width, height),
+            sides=sum(at_sides),
+            ink=ink,
+            mark_at=mark_at,
+            number=number,
+            point=(y[quarter], x[quarter]),
+        )
+        if not refusal(mark):
+            yield mark
 
 
-def digits_among(found):
-    """Return the mark that is most like a digit, and those like it, the best first."""
-    ranked = sorted(found, reverse=True)
-    return [
-        mark
-        for mark in ranked
-        if mark.score > 0.1 * ranked[0].score and 0.5 < mark.height / ranked[0].height < 2
+def refusal(mark):
+    """Say why a mark is no stroke of a pen, or ""."""
+    if mark.edge < LEAST_EDGE:
+        return "faint or blurred"
+    if mark.thickness > THICKEST:
+        return "thick"
+    if mark.width > WIDEST * mark.height:
+        return "wide"
+    return "at a corner of the image, or across it" if mark.sides > 1 else ""
+
+
+def compete(marks):
+    """Return the marks with the highest scores, the best first, none of which overlap."""
+    kept = []
+    for mark in sorted(marks, key=lambda mark: mark.score, reverse=True):
+        if not any(overlap(mark, other) for other in kept) and not is_frame(mark, marks):
+            kept.append(mark)
+    return kept
+
+
+def overlap(mark, other):
+    """Tell whether the middle of one mark is in the box of the other."""
+    across, down = 2 * abs(mark.x - other.x), 2 * abs(mark.y - other.y)
+    return any(across < one.width and down < one.height for one in (mark, other))
+
+
+def is_frame(mark, marks):
+    """Tell whether a mark is a frame, box or circle: much of what may be digits lies within it."""
+    within = [
+        other
+        for other in marks
+        if 2 * abs(mark.x - other.x) < mark.width - other.width
+        and 2 * abs(mark.y - other.y) < mark.height - other.height
+        and mark.mark_at[other.point] != mark.number
     ]
+    return sum(other.score for other in compete(within)) > FRAME * mark.score
 
 
-def join_parts(mark_at, found, digits):
-    """Give the smaller marks that are close to a digit, as the bar of a 5, its number."""
-    for part in set(found) - set(digits):
-        for digit in digits:
-            across = abs(part.x - digit.x) - digit.width / 2
-            down = abs(part.y - digit.y) - digit.height / 2
-            size = max(part.width, part.height) / digit.height
-            if max(across, down) < 0.3 * digit.height and 0.2 < size < 0.8:
-                mark_at[mark_at == part.number] = digit.number
+def group(marks, is_alone):
+    """Group marks, the best first, into digits, lists of their parts; returns them and the rest.
 
-
-def in_rows(digits):
-    """Sort digits into rows, from the top, each from left to right.
-
-    A digit continues a row if the middle of the row's last digit is within the digit's height.
+    Where there is room for one digit all marks are its parts.
     """
-    rows = []
-    for digit in sorted(digits, key=lambda digit: digit.x):
-        for row in rows:
-            if abs(digit.y - row[-1].y) < digit.height / 2:
-                row.append(digit)
-                break
+    digits, beside = [], []
+    for mark in marks:
+        best = marks[0]
+        size = max(mark.width, mark.height) / max(best.width, best.height)
+        whole = next((parts for parts in digits if is_alone or belongs(mark, parts[0], best)), None)
+        if whole:
+            whole.append(mark)
+        elif (
+            LEAST_SIZE < size < 1 / LEAST_SIZE
+            and mark.edge > LEAST_CLEAR * best.edge
+            and mark.score > LEAST_OUTLINE * best.score
+        ):
+            digits.append([mark])
         else:
-            rows.append([digit])
-    return sorted(rows, key=lambda row: row[0].y)
+            beside.append(mark)
+    return digits, beside
 
 
-def as_mnist(ink, mask):
-    """Make the picture of a digit, as MNIST's are, of its ink where the mask is 1."""
-    around = cv2.dilate(mask, None)  # with the soft edge of the strokes
-    ink = cv2.normalize(ink, None, 255, 0, cv2.NORM_INF, mask=around)
-    return train_model.as_mnist(ink)
+def belongs(mark, digit, best):
+    """Tell whether a mark is a part of a digit: close above or below it, no higher together."""
+    top = min(mark.y - mark.height / 2, digit.y - digit.height / 2)
+    bottom = max(mark.y + mark.height / 2, digit.y + digit.height / 2)
+    gap = bottom - top - mark.height - digit.height
+    is_above = abs(mark.x - digit.x) < digit.width / 2
+    return is_above and gap < PART_GAP * best.height and bottom - top < TALLEST * best.height
+
+
+def as_digit(parts):
+    """Make a Digit of a mark and its parts, with the soft edges of the strokes."""
+    digit = parts[0]
+    mask = np.uint8(np.any([part.mark_at == part.number for part in parts], axis=0))
+    box = cv2.boundingRect(mask)
+    mask = cv2.dilate(mask, None, iterations=SOFT)
+    left, top, width, height = cv2.boundingRect(mask)
+    window = np.s_[top : top + height, left : left + width]
+    ink = cv2.normalize(digit.ink[window] * mask[window], None, 255, 0, cv2.NORM_INF)
+    return Digit(ink, box, digit.score, "perhaps cut off" if digit.sides else "")
 
 
 if __name__ == "__main__":
