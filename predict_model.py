@@ -559,8 +559,9 @@ def predict_digits(model, image):
     """
     image, (width, height) = as_image(image)
     pixels, scale = enlarge(np.asarray(image))
-    is_alone = scale > 1 and image.width < 1.5 * image.height
-    digits, beside = find_digits(pixels, is_alone, scale > 1)
+    is_small = scale > 1
+    is_alone = is_small and image.width < 1.5 * image.height
+    digits, beside = find_digits(pixels, is_small, is_alone)
     readings = read(model, digits)
     if not is_alone:
         pairs = zip(digits, readings)
@@ -568,7 +569,7 @@ def predict_digits(model, image):
     if len(readings) > 1 and max(reading.confidence for reading in readings) < CERTAIN:
         raise InputError("no digit found with certainty")
     across, down = width / image.width / scale, height / image.height / scale
-    rim = RIM * scale if scale > 1 else 0
+    rim = RIM * scale * is_small
     placed = []
     for row, in_row in enumerate(in_rows(readings), 1):
         for place, reading in enumerate(in_row, 1):
@@ -644,7 +645,7 @@ def find_doubt(reading, row, beside):
         return f"uncertain, perhaps {second} ({reading.probabilities[second]:.1%})"
     if reading.doubt:
         return reading.doubt
-    if width > WIDE * height:
+    if width > WIDE * height and reading.confidence < SURE:
         return "perhaps two digits"
     if len(row) > 1 and reading.digit == 1 and is_slash(reading):
         return "perhaps a slash"
@@ -716,7 +717,7 @@ TALLEST = 1.25  # of its height: a digit with its parts
 PART_GAP = 0.3  # of its height: between a digit and its part, as the bar of a 5
 
 # What is doubtful, and what is not.
-SURE = 0.99
+SURE = 0.99  # confidence: only so are two parts of a digit taken for two, and wide ones not
 LEAST_PART = 0.6  # of the height of digits that touch: each of them
 WIDE = 1.2  # widths by height: more is perhaps two digits
 SPECK = 0.2  # of a digit's height: less beside it is no digit that was missed
@@ -751,7 +752,7 @@ class Digit(NamedTuple):
     doubt: str
 
 
-def find_digits(pixels, is_alone, is_small):
+def find_digits(pixels, is_small, is_alone):
     """Find the digits in an image, uint8 (h, w, 4), dark on light or light on dark.
 
     All marks of all pictures of its ink compete; of those that overlap the clearest one stays.
@@ -796,12 +797,10 @@ def extract_ink(pixels, hat, paper, is_small):
     colours = np.uint8(pixels[..., :3] * share + (1 - share) * (colour if alpha else paper))
     if (colours == colours[..., :1]).all():
         colours = colours[..., 0]
-    size = BRUSH
-    if is_small:
-        size = 1
-    else:
+    if not is_small:
         colours = cv2.GaussianBlur(colours, (0, 0), BLUR)
-    brush = np.ones([round(size * max(colours.shape)) | 1] * 2)
+    side = max(colours.shape) * (1 if is_small else BRUSH)
+    brush = np.ones([round(side) | 1] * 2)
     light = np.maximum(strongest(cv2.morphologyEx(colours, cv2.MORPH_CLOSE, brush)), LEAST_LIGHT)
     change = strongest(cv2.morphologyEx(colours, cv2.MORPH_GRADIENT, np.ones((5, 5))))
     ink = cv2.divide(strongest(cv2.morphologyEx(colours, hat, brush)), light, scale=255)
