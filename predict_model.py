@@ -697,7 +697,7 @@ SIDE = 480  # pixels of an image's longer side; finer detail than this is noise
 SMALL = 64  # pixels of the longer side; a smaller image is enlarged, and has room for one digit
 RIM = 4  # pixels of paper around a small image, whose ink may reach its sides
 BLUR = 0.7  # pixels, a Gaussian's standard deviation: grain and compression are finer than strokes
-BRUSH = 0.42  # of the longer side: wider than any stroke
+AROUND = 0.63  # of the longer side: most of what is so near is paper
 LEAST_LIGHT = 30  # of 255: ink is compared to the light; on black all noise would be ink
 LEVELS = 20, 40, 70, 110, 160  # of ink, from 0 to 255: from a hard pencil to a marker
 
@@ -707,13 +707,13 @@ LEAST_SCORE = 5000  # pixels of outline by their edge, 20 by 250: specks have le
 THICKEST = 0.28  # of its size: the thickest pens' digits are thinner, objects are not
 SOFT = 3  # pixels around a mark: its soft edge
 WIDEST = 2.5  # widths by height: lines are wider
-FRAME = 0.3  # of its outline is within it: it is the frame of a digit
+FRAME = 0.4  # of its outline is within it: it is the frame of a digit
 
 # What makes a mark a digit beside the clearest one, or a part of one.
 LEAST_CLEAR = 0.33  # of the clearest one's edge
 LEAST_SIZE = 0.35  # of its size, and at most as many times: digits of one writing
 LEAST_OUTLINE = 0.05  # of its score
-TALLEST = 1.25  # of its height: a digit with its parts
+TALLEST = 1.4  # of its height: a digit with its parts
 PART_GAP = 0.3  # of its height: between a digit and its part, as the bar of a 5
 
 # What is doubtful, and what is not.
@@ -759,8 +759,8 @@ def find_digits(pixels, is_small, is_alone):
     Returns a list of Digits, and the Marks beside them; raises InputError where there is no digit.
     """
     options = []
-    for hat, paper in ((cv2.MORPH_BLACKHAT, 255), (cv2.MORPH_TOPHAT, 0)):
-        ink, edges = extract_ink(pixels, hat, paper, is_small)
+    for is_dark in (True, False):
+        ink, edges = extract_ink(pixels, is_small, is_dark)
         marks = [mark for level in LEVELS for mark in marks_in(ink, edges, level)]
         options.append(group(compete(marks), is_alone))
     digits, beside = max(options, key=lambda option: sum(parts[0].score for parts in option[0]))
@@ -783,27 +783,30 @@ def paper_of(pixels):
     return np.median(pixels, axis=(0, 1)).tolist()
 
 
-def extract_ink(pixels, hat, paper, is_small):
+def extract_ink(pixels, is_small, is_dark):
     """Make a picture of the ink, and one of the edges, both uint8 (h, w), of an image.
 
-    Ink is darker or brighter than all around it, which a black-hat or a top-hat
-    brings out (Meyer, "Contrast feature extraction", 1979; Serra, "Image analysis
-    and mathematical morphology", 1982), here in any colour and relative to the light.
-    What is transparent shows the paper, or if all paper is transparent white or black,
-    as dark or light ink needs it.
+    Ink is darker or lighter than the paper, in any colour, and relative to the light.
+    The paper is the median of all around, as a median filter gives it (Huang, Yang and
+    Tang, "A fast two-dimensional median filtering algorithm", 1979). What is transparent
+    shows the paper, or where all paper is transparent, what lets the ink be seen.
     """
     *colour, alpha = paper_of(pixels)
     share = pixels[..., 3:] / 255
-    colours = np.uint8(pixels[..., :3] * share + (1 - share) * (colour if alpha else paper))
+    backing = colour if alpha else 255 * is_dark
+    colours = np.uint8(pixels[..., :3] * share + (1 - share) * backing)
     if (colours == colours[..., :1]).all():
         colours = colours[..., 0]
     if not is_small:
         colours = cv2.GaussianBlur(colours, (0, 0), BLUR)
-    side = max(colours.shape) * (1 if is_small else BRUSH)
-    brush = np.ones([round(side) | 1] * 2)
-    light = np.maximum(strongest(cv2.morphologyEx(colours, cv2.MORPH_CLOSE, brush)), LEAST_LIGHT)
+    size = max(colours.shape) if is_small else AROUND * max(colours.shape)
+    half = np.ascontiguousarray(colours[::2, ::2])  # to save time
+    paper = cv2.resize(cv2.medianBlur(half, round(size / 2) | 1), colours.shape[1::-1])
+    strokes = cv2.subtract(paper, colours) if is_dark else cv2.subtract(colours, paper)
+    light = strongest(cv2.morphologyEx(colours, cv2.MORPH_CLOSE, np.ones([round(size) | 1] * 2)))
+    light = np.maximum(light, LEAST_LIGHT)
+    ink = cv2.divide(strongest(strokes), light, scale=255)
     change = strongest(cv2.morphologyEx(colours, cv2.MORPH_GRADIENT, np.ones((5, 5))))
-    ink = cv2.divide(strongest(cv2.morphologyEx(colours, hat, brush)), light, scale=255)
     edges = cv2.divide(change, light, scale=255)
     return ink, cv2.subtract(edges, np.percentile(edges, 25))  # Grain is no edge.
 

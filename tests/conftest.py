@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -163,3 +164,11 @@ def sheet_of_fours(rows=(1,), size=120):
     places = [(place, row) for row, digits in enumerate(rows) for place in range(digits)]
     strokes = [np.add(stroke, place) for place in places for stroke in FOUR]
     return draw(strokes, size, canvas=(size * max(1, *rows), size * len(rows)))
+
+
+def find_digits(image):
+    """Find the digits in an image, by a network that is certain of all it sees."""
+    certain = SimpleNamespace(
+        input_shape=(None, 28, 28, 1), predict_on_batch=lambda batch: np.eye(10)[[4] * len(batch)]
+    )
+    return predict_model.predict_digits(certain, image)

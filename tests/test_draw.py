@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from conftest import PREDICT, run_main
+from conftest import PREDICT, find_digits, run_main
 from matplotlib.backend_bases import FigureCanvasBase, KeyEvent, MouseEvent, TimerBase
 from PIL import Image
 
-from predict_model import draw_window, find_digits
+from predict_model import draw_window
 from train_model import plt
 
 SEVEN = [(60, 60), (140, 60), (100, 220)]

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import PREDICT, run_main, sheet_of_fours, small_network
+from conftest import PREDICT, find_digits, run_main, sheet_of_fours, small_network
 from PIL import Image, features
 
 import predict_model
-from predict_model import as_image, find_digits
+from predict_model import as_image
 from train_model import InputError, keras, plt
 
 FOUR = sheet_of_fours(size=200)

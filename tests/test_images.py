@@ -7,9 +7,10 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+from conftest import find_digits
 from PIL import Image, ImageChops, ImageDraw
 
-from predict_model import as_image, find_digits, predict_digit
+from predict_model import as_image, predict_digit
 from train_model import InputError, synthetic_digits
 
 # Strokes on a square from 0 to 1.

@@ -127,7 +127,7 @@ def test_plot_shows_a_box_at_each_digit_and_what_the_network_saw(album, read):
     *_, given, seen = figures()["own_digits"].axes
     assert [text.get_text() for text in given.texts] == ["4", "4", "4"]
     reduced, _ = predict_model.as_image(album / "three.png")
-    first, second, third = predict_model.find_digits(reduced)
+    first, second, third = find_digits(reduced)
     assert np.array_equal(given.images[0].get_array(), reduced)
     boxes = [(*box.get_xy(), box.get_width(), box.get_height()) for box in given.patches]
     assert boxes == [first.box, second.box, third.box]
