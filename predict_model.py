@@ -706,14 +706,15 @@ LEAST_EDGE = 16  # of 255: paper has fainter and more blurred outlines
 LEAST_SCORE = 5000  # pixels of outline by their edge, 20 by 250: specks have less
 THICKEST = 0.28  # of its size: the thickest pens' digits are thinner, objects are not
 SOFT = 3  # pixels around a mark: its soft edge
-WIDEST = 2.5  # widths by height: lines are wider
-FRAME = 0.4  # of its outline is within it: it is the frame of a digit
+WIDEST = 2.5  # widths by height: a digit is less wide, the bar of a 5 is wider
+LINE = 0.4  # of the longer side of the image: a wider mark that is so wide is a line
+FRAME = 0.33  # of its outline is within it: it is the frame of a digit
 
 # What makes a mark a digit beside the clearest one, or a part of one.
 LEAST_CLEAR = 0.33  # of the clearest one's edge
 LEAST_SIZE = 0.35  # of its size, and at most as many times: digits of one writing
 LEAST_OUTLINE = 0.05  # of its score
-TALLEST = 1.4  # of its height: a digit with its parts
+TALLEST = 1.4  # of its height: a digit with its parts; of a digit's width: a part of it
 PART_GAP = 0.3  # of its height: between a digit and its part, as the bar of a 5
 
 # What is doubtful, and what is not.
@@ -855,8 +856,8 @@ def refusal(mark):
         return "faint or blurred"
     if mark.thickness > THICKEST:
         return "thick"
-    if mark.width > WIDEST * mark.height:
-        return "wide"
+    if mark.width > max(WIDEST * mark.height, LINE * max(mark.ink.shape)):
+        return "a line"
     return "at a corner of the image, or across it" if mark.sides > 1 else ""
 
 
@@ -901,6 +902,7 @@ def group(marks, is_alone):
             whole.append(mark)
         elif (
             LEAST_SIZE < size < 1 / LEAST_SIZE
+            and mark.width < WIDEST * mark.height
             and mark.edge > LEAST_CLEAR * best.edge
             and mark.score > LEAST_OUTLINE * best.score
         ):
@@ -915,7 +917,7 @@ def belongs(mark, digit, best):
     top = min(mark.y - mark.height / 2, digit.y - digit.height / 2)
     bottom = max(mark.y + mark.height / 2, digit.y + digit.height / 2)
     gap = bottom - top - mark.height - digit.height
-    is_above = abs(mark.x - digit.x) < digit.width / 2
+    is_above = abs(mark.x - digit.x) < digit.width / 2 and mark.width < TALLEST * digit.width
     return is_above and gap < PART_GAP * best.height and bottom - top < TALLEST * best.height
 
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import ANSWER, PREDICT, files_in, linux_only, result, run_main
+from conftest import ANSWER, PREDICT, files_in, find_digits, linux_only, result, run_main
 from conftest import sheet_of_fours as sheet
 from PIL import Image
 
