@@ -3,13 +3,13 @@
 #
 # One would guess: `first.save("all.tif", save_all=True, append_images=[second])` does not depend on
 #   what was done with `second` earlier in the program; saving an image leaves it as it was.
-# Seen: after `second.save("second.png")`, or .jpg, .jp2 or .pdf, it raises TypeError "function takes
-#   at most 4 arguments": the settings of the earlier encoder (`encoderconfig`) stay with the image
-#   and are handed to that of TIFF. After .gif or .tif, which set none, it works, and so it does
-#   with a copy.
+# Seen: after `second.save("second.png")`, or .jpg, .jp2 or .pdf, it raises TypeError "function
+#   takes at most 4 arguments": the settings of the earlier encoder (`encoderconfig`) stay with the
+#   image and are handed to that of TIFF. After .gif or .tif, which set none, it works, and so it
+#   does with a copy.
 # Versions: Pillow 13.0.0; Python 3.11, Linux x86-64.
-# For who reads digits: the crops of a sheet's digits are kept one by one as PNG and then as pages of
-#   one TIFF, for a reader that takes several. The error names neither the page nor the reason.
+# For who reads digits: the crops of a sheet's digits are kept one by one as PNG and then as pages
+#   of one TIFF, for a reader that takes several. The error names neither the page nor the reason.
 #   `append_images=[page.copy() for page in pages]` works.
 set -euo pipefail
 folder=$(mktemp -d)
