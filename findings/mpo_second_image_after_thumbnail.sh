@@ -2,7 +2,7 @@
 # Pillow calls the second image of a camera's MPO truncated, once the first was made smaller.
 #
 # One would guess: `for frame in range(image.n_frames): image.seek(frame); image.thumbnail(size)`
-#   gives small copies of all images of an MPO, the JPEG of 3D cameras and of phones' portraits.
+#   gives small copies of all images of an MPO, the JPEG of 3D cameras and of some phones.
 # Seen: the first copy is right, the second raises OSError "image file is truncated (0 bytes not
 #   processed)" though the file is whole: thumbnail had the first JPEG decoded at a fraction of its
 #   size (`draft`), and seek keeps that fraction with the full size of the next one. Images that

@@ -8,7 +8,7 @@
 #   4095 (10 and 12 bits) loses its low byte and becomes 3 or 15. In the text form a white of 15
 #   becomes 255, and those of 10 and 12 bits again 3 and 15. Pillow makes 255 of each.
 # Versions: opencv-python-headless 5.0.0.93, Pillow 13.0.0, numpy 2.4.6; Python 3.11, Linux x86-64.
-# For who reads digits: industrial and Raspberry Pi cameras and netpbm leave such files. A page of
+# For who reads digits: netpbm and programs for a camera's raw frames write such files. A page of
 #   10 bits arrives with 4 levels of grey, all but black, and stretching the range brings none of
 #   the lost levels back. Read it by Pillow, or with IMREAD_UNCHANGED and divide by its white.
 set -euo pipefail
