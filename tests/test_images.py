@@ -1,15 +1,18 @@
 """Reading images: every digit that people wrote, in whatever picture."""
 
 import io
+import itertools
+import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
-from conftest import find_digits
+from conftest import find_digits, sheet_of_fours
 from PIL import Image, ImageChops, ImageDraw
 
-from predict_model import as_image, predict_digit
+from predict_model import as_image, describe, list_doubts, predict_digit, predict_digits
 from train_model import InputError, synthetic_digits
 
 # Strokes on a square from 0 to 1.
@@ -213,9 +216,6 @@ NO_IMAGES = {
     "empty, by a lamp": photo([], light=LAMP),
     "empty, in low light": photo([], light=0.25, grain=0.03),
     "empty, ruled": photo([], sheet=RULED),
-    "empty, squared": photo([], sheet=squared(45, 2, 0.75)),
-    "empty, edge in view": photo([], sheet=EDGE),
-    "empty, corner in view": photo([], sheet=CORNER),
     "desk": photo([], sheet=DESK),
 }
 
@@ -231,3 +231,108 @@ def test_what_is_no_image_of_a_digit_is_refused_in_a_line(network, bad):
 def test_photo_of_200_million_pixels_is_not_too_large():
     with pytest.raises(InputError, match="truncated|incomplete|end of file"):
         as_image(io.BytesIO(b"P4 16320 12240 "))
+
+
+def reader(*answers):
+    """Make a network that returns these (digit, probability) for its inputs, in turn."""
+
+    def predict_on_batch(batch):
+        shares = np.full((len(batch), 10), 0.001)
+        for row in shares:
+            digit, share = next(turns)
+            row[digit] = share
+        return shares
+
+    turns = itertools.cycle(answers)
+    return SimpleNamespace(input_shape=(None, 28, 28, 1), predict_on_batch=predict_on_batch)
+
+
+def row_of(*drawings, size=120):
+    """Draw digits, each strokes and a size, side by side on one line."""
+    sheet = Image.new("L", (size * len(drawings), size), 255)
+    for place, (strokes, height) in enumerate(drawings):
+        sheet.paste(draw(strokes, height, width=8), (size * place, size - height))
+    return sheet
+
+
+SLASH = [[(0.2, 0.9), (0.7, 0.1)]]
+CERTAIN_ROW = row_of((FOUR, 120), (FOUR, 120), (FOUR, 120))
+DOUBTS = {
+    "none": (CERTAIN_ROW, [(4, 0.95)], "444", []),
+    "an uncertain digit": (
+        CERTAIN_ROW,
+        [(4, 0.95), (4, 0.7), (4, 0.95)],
+        "444",
+        ["uncertain, perhaps"],
+    ),
+    "a digit too small to read": (
+        row_of((FOUR, 120), (FOUR, 35), (FOUR, 120)),
+        [(4, 0.95)],
+        "4 4",
+        ["perhaps a digit is missing"],
+    ),
+    "a slash": (
+        row_of((FOUR, 120), (SLASH, 120), (FOUR, 120)),
+        [(1, 0.95)],
+        "111",
+        ["digit 2 perhaps a slash"],
+    ),
+    "a wide digit": (
+        draw(FOUR, 120).resize((300, 120)),
+        [(2, 0.9)],
+        "2",
+        ["perhaps two digits"],
+    ),
+    "a digit cut off": (draw(FOUR, 200, place=(-45, 0)), [(4, 0.95)], "4", ["perhaps cut off"]),
+    "two numbers": (
+        row_of((FOUR, 120), (FOUR, 120), ([], 120), ([], 120), (FOUR, 120)),
+        [(4, 0.95)],
+        "44 4",
+        [],
+    ),
+}
+
+
+@pytest.mark.parametrize("image, answers, number, doubts", DOUBTS.values(), ids=DOUBTS)
+def test_what_is_uncertain_is_said(image, answers, number, doubts):
+    readings = predict_digits(reader(*answers), image)
+    assert describe(readings)[0] == number
+    said = list_doubts(readings)
+    assert len(said) == len(doubts)
+    assert all(doubt in text for doubt, text in zip(doubts, said, strict=True))
+
+
+def test_several_digits_of_which_none_is_certain_are_refused():
+    with pytest.raises(InputError, match="certainty"):
+        predict_digits(reader((4, 0.7)), CERTAIN_ROW)
+
+
+INKS = (255, 0, 0), (0, 150, 0), (0, 0, 255), (200, 180, 0), (0, 0, 0)
+
+
+def test_inks_of_all_colours_are_found_on_one_sheet():
+    sheet = Image.new("RGB", (600, 120), (255, 255, 255))
+    for place, ink in enumerate(INKS):
+        digit = draw(FOUR, 120, ink=ink, ground=(255, 255, 255), mode="RGB")
+        sheet.paste(digit, (120 * place, 0))
+    assert len(find_digits(sheet)) == len(INKS)
+
+
+def test_row_follows_its_slope():
+    sheet = Image.new("L", (900, 500), 255)
+    for place in range(8):
+        sheet.paste(draw(FOUR, 100), (20 + 105 * place, 380 - 40 * place))
+    assert [digit.place for digit in find_digits(sheet)] == [*range(1, 9)]
+
+
+def test_more_than_100_digits_are_found():
+    assert len(find_digits(sheet_of_fours(rows=[12] * 10, size=60))) == 120
+
+
+def test_box_is_in_pixels_of_the_image_as_given_and_json_takes_a_reading():
+    large = draw(FOUR, 800, place=(1000, 1000), canvas=(2400, 2000))
+    (digit,) = find_digits(large)
+    left, top, width, height = digit.box
+    assert abs(left - 1160) < 60 and abs(top - 1080) < 60
+    assert abs(width - 480) < 100 and abs(height - 640) < 100
+    assert json.loads(json.dumps([digit.digit, digit.confidence, digit.box]))
