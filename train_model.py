@@ -61,11 +61,11 @@ SYNTHETIC = "synthetic digits, not MNIST"  # as the name of data
 RECIPE = {
     "epochs": 5,  # passes over the training images; more gain little: 99.65% after 40
     "batch_size": None,  # None: 64 for each epoch, at most 256, as a short run needs more steps
-    # Of the validation images 99.47% are read, with one-cycle Adam 99.37%, at a constant rate 99.07%.
+    # 99.47% of the validation images are read, by one-cycle Adam 99.37%, at a constant rate 99.07%.
     "optimizer": "one-cycle-muon",  # our_optimizer, or the name of one of Keras's
     "learning_rate": None,  # the highest; None: the optimizer's own
-    # Distorted images, as hands differ (test images 99.51%, without 99.43%), and synthetic digits, as
-    # ways of writing do (of 841 that people made 839 are read, without 830).
+    # Distorted images, as hands differ (test images 99.51%, without 99.43%), and synthetic digits,
+    # as ways of writing do (of 841 that people made 839 are read, without 830).
     "augment": True,
     "label_smoothing": 0.1,  # share spread over all digits: 99.47% of validation images, not 99.39
     "patience": None,  # epochs without a lower validation loss to stop after; None: train them all
