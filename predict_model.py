@@ -700,12 +700,12 @@ BLUR = 0.7  # pixels, a Gaussian's standard deviation: grain and compression are
 AROUND = 0.63  # of the longer side: most of what is so near is paper
 LEAST_LIGHT = 30  # of 255: ink is compared to the light; on black all noise would be ink
 LEVELS = 20, 40, 70, 110, 160  # of ink, from 0 to 255: from a hard pencil to a marker
+SOFT = 3  # pixels around a mark: its soft edge
 
 # What makes a mark no stroke of a pen.
 LEAST_EDGE = 16  # of 255: paper has fainter and more blurred outlines
 LEAST_SCORE = 5000  # pixels of outline by their edge, 20 by 250: specks have less
 THICKEST = 0.28  # of its size: the thickest pens' digits are thinner, objects are not
-SOFT = 3  # pixels around a mark: its soft edge
 WIDEST = 2.5  # widths by height: a digit is less wide, the bar of a 5 is wider
 LINE = 0.4  # of the longer side of the image: a wider mark that is so wide is a line
 FRAME = 0.33  # of its outline is within it: it is the frame of a digit
