@@ -9,26 +9,11 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-from conftest import find_digits, sheet_of_fours
-from PIL import Image, ImageChops, ImageDraw
+from conftest import BAR, FIVE, FOUR, draw, find_digits, sheet_of_fours
+from PIL import Image, ImageChops
 
 from predict_model import as_image, describe, list_doubts, predict_digit, predict_digits
 from train_model import InputError, synthetic_digits
-
-# Strokes on a square from 0 to 1.
-FOUR = [[(0.55, 0.1), (0.2, 0.6), (0.8, 0.6)], [(0.65, 0.35), (0.65, 0.9)]]
-FIVE = [[(0.35, 0.32), (0.35, 0.5), (0.6, 0.48), (0.63, 0.65), (0.55, 0.85), (0.35, 0.8)]]
-BAR = [[(0.38, 0.18), (0.7, 0.17)]]
-
-
-def draw(strokes, size=200, width=None, place=(0, 0), canvas=None, ink=0, ground=255, mode="L"):
-    """Draw strokes with a pen, dark on light by default; returns a PIL image."""
-    image = Image.new(mode, canvas or (size, size), ground)
-    pen = ImageDraw.Draw(image)
-    for stroke in strokes:
-        points = np.ravel(np.multiply(stroke, size) + place).tolist()
-        pen.line(points, fill=ink, width=width or size // 12, joint="curve")
-    return image
 
 
 def likeness(image, picture):
