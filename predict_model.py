@@ -558,10 +558,10 @@ def predict_digits(model, image):
         InputError: It is no image, or there is no digit in it.
     """
     image, (width, height) = as_image(image)
-    pixels, scale = enlarge(np.asarray(image))
+    pixels, scale = enlarge(on_paper(np.asarray(image)))
     is_small = scale > 1
     is_alone = is_small and image.width < 1.5 * image.height
-    digits, beside = find_digits(pixels, is_small, is_alone)
+    digits, beside = find_digits(pixels, is_alone)
     readings = read(model, digits)
     if not is_alone:
         pairs = zip(digits, readings)
@@ -753,15 +753,15 @@ class Digit(NamedTuple):
     doubt: str
 
 
-def find_digits(pixels, is_small, is_alone):
-    """Find the digits in an image, uint8 (h, w, 4), dark on light or light on dark.
+def find_digits(pixels, is_alone):
+    """Find the digits in an image, uint8 (h, w, 3), dark on light or light on dark.
 
     All marks of all pictures of its ink compete; of those that overlap the clearest one stays.
     Returns a list of Digits, and the Marks beside them; raises InputError where there is no digit.
     """
     options = []
-    for is_dark in (True, False):
-        ink, edges = extract_ink(pixels, is_small, is_dark)
+    for colours in (pixels, 255 - pixels):
+        ink, edges = extract_ink(colours)
         marks = [mark for level in LEVELS for mark in marks_in(ink, edges, level)]
         options.append(group(compete(marks), is_alone))
     digits, beside = max(options, key=lambda option: sum(parts[0].score for parts in option[0]))
@@ -784,37 +784,34 @@ def paper_of(pixels):
     return np.median(pixels, axis=(0, 1)).tolist()
 
 
-def extract_ink(pixels, is_small, is_dark):
-    """Make a picture of the ink, and one of the edges, both uint8 (h, w), of an image.
+def on_paper(pixels):
+    """Lay an image, uint8 (h, w, 4), on paper where it is transparent; returns uint8 (h, w, 3).
 
-    Ink is darker or lighter than the paper, in any colour, and relative to the light.
-    The paper is the median of all around, as a median filter gives it (Huang, Yang and
-    Tang, "A fast two-dimensional median filtering algorithm", 1979). What is transparent
-    shows the paper, or where all paper is transparent, what lets the ink be seen.
+    It is the colour of what most of it shows, or of what that can be seen on.
     """
     *colour, alpha = paper_of(pixels)
+    if not alpha:
+        seen = pixels[..., :3][pixels[..., 3] > 127]
+        colour = 255 * (np.median(seen) < 128)
     share = pixels[..., 3:] / 255
-    backing = colour if alpha else 255 * is_dark
-    colours = np.uint8(pixels[..., :3] * share + (1 - share) * backing)
-    if (colours == colours[..., :1]).all():
-        colours = colours[..., 0]
-    if not is_small:
-        colours = cv2.GaussianBlur(colours, (0, 0), BLUR)
-    size = max(colours.shape) if is_small else AROUND * max(colours.shape)
+    return np.uint8(pixels[..., :3] * share + (1 - share) * colour)
+
+
+def extract_ink(colours):
+    """Make a picture of the ink, and one of the edges, both uint8 (h, w), of an image.
+
+    Ink is darker than the paper, in any colour, and relative to it. The paper is the
+    median of all around, as a median filter gives it (Huang, Yang and Tang, "A fast
+    two-dimensional median filtering algorithm", 1979).
+    """
+    colours = cv2.GaussianBlur(colours, (0, 0), BLUR)
     half = np.ascontiguousarray(colours[::2, ::2])  # to save time
-    paper = cv2.resize(cv2.medianBlur(half, round(size / 2) | 1), colours.shape[1::-1])
-    strokes = cv2.subtract(paper, colours) if is_dark else cv2.subtract(colours, paper)
-    light = strongest(cv2.morphologyEx(colours, cv2.MORPH_CLOSE, np.ones([round(size) | 1] * 2)))
-    light = np.maximum(light, LEAST_LIGHT)
-    ink = cv2.divide(strongest(strokes), light, scale=255)
-    change = strongest(cv2.morphologyEx(colours, cv2.MORPH_GRADIENT, np.ones((5, 5))))
-    edges = cv2.divide(change, light, scale=255)
+    paper = cv2.medianBlur(half, round(AROUND * max(half.shape)) | 1)
+    paper = np.maximum(cv2.resize(paper, colours.shape[1::-1]), LEAST_LIGHT)
+    ink = cv2.divide(cv2.subtract(paper, colours), paper, scale=255).max(axis=2)
+    change = cv2.morphologyEx(colours, cv2.MORPH_GRADIENT, np.ones((5, 5)))
+    edges = cv2.divide(change, paper, scale=255).max(axis=2)
     return ink, cv2.subtract(edges, np.percentile(edges, 25))  # Grain is no edge.
-
-
-def strongest(channels):
-    """Return the largest value of all channels at each pixel."""
-    return channels if channels.ndim == 2 else channels.max(axis=2)
 
 
 def marks_in(ink, edges, level):
