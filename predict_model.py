@@ -698,7 +698,6 @@ SMALL = 64  # pixels of the longer side; a smaller image is enlarged, and has ro
 RIM = 4  # pixels of paper around a small image, whose ink may reach its sides
 BLUR = 0.7  # pixels, a Gaussian's standard deviation: grain and compression are finer than strokes
 AROUND = 0.63  # of the longer side: most of what is so near is paper
-LEAST_LIGHT = 30  # of 255: ink is compared to the light; on black all noise would be ink
 LEVELS = 20, 40, 70, 110, 160  # of ink, from 0 to 255: from a hard pencil to a marker
 SOFT = 3  # pixels around a mark: its soft edge
 
@@ -800,17 +799,16 @@ def on_paper(pixels):
 def extract_ink(colours):
     """Make a picture of the ink, and one of the edges, both uint8 (h, w), of an image.
 
-    Ink is darker than the paper, in any colour, and relative to it. The paper is the
-    median of all around, as a median filter gives it (Huang, Yang and Tang, "A fast
-    two-dimensional median filtering algorithm", 1979).
+    Ink is darker than the paper, in any colour. The paper is the median of all around
+    (Huang, Yang and Tang, "A fast two-dimensional median filtering algorithm", 1979).
     """
     colours = cv2.GaussianBlur(colours, (0, 0), BLUR)
     half = np.ascontiguousarray(colours[::2, ::2])  # to save time
     paper = cv2.medianBlur(half, round(AROUND * max(half.shape)) | 1)
-    paper = np.maximum(cv2.resize(paper, colours.shape[1::-1]), LEAST_LIGHT)
-    ink = cv2.divide(cv2.subtract(paper, colours), paper, scale=255).max(axis=2)
+    paper = cv2.resize(paper, colours.shape[1::-1])
+    ink = cv2.subtract(paper, colours).max(axis=2)
     change = cv2.morphologyEx(colours, cv2.MORPH_GRADIENT, np.ones((5, 5)))
-    edges = cv2.divide(change, paper, scale=255).max(axis=2)
+    edges = change.max(axis=2)
     return ink, cv2.subtract(edges, np.percentile(edges, 25))  # Grain is no edge.
 
 
