@@ -670,7 +670,7 @@ def in_rows(readings):
     for reading in sorted(readings, key=middle):
         height = reading.box[3]
         row = min(rows, key=lambda row: distance(row, reading), default=None)
-        if row and distance(row, reading) < max(height, row[-1].box[3]) / 2:
+        if row and distance(row, reading) < max(height, row[-1].box[3]) * 0.7:
             row.append(reading)
         else:
             rows.append([reading])
@@ -681,7 +681,7 @@ def distance(row, reading):
     """Return how far above or below the line of a row a digit is, in pixels."""
     (x, y), (first_x, first_y), (last_x, last_y) = map(middle, (reading, row[0], row[-1]))
     is_long = last_x - first_x > 2 * reading.box[3]
-    slope = (last_y - first_y) / (last_x - first_x) if is_long else 0
+    slope = 0
     return abs(y - last_y - slope * (x - last_x))
 
 
@@ -712,7 +712,7 @@ FRAME = 0.33  # of its outline is within it: it is the frame of a digit
 # What makes a mark a digit beside the clearest one, or a part of one.
 LEAST_CLEAR = 0.33  # of the clearest one's edge
 LEAST_SIZE = 0.35  # of its size, and at most as many times: digits of one writing
-LEAST_OUTLINE = 0.05  # of its score
+LEAST_OUTLINE = 0.1  # of its score
 TALLEST = 1.4  # of its height: a digit with its parts; of a digit's width: a part of it
 PART_GAP = 0.3  # of its height: between a digit and its part, as the bar of a 5
 
@@ -809,7 +809,7 @@ def extract_ink(colours):
     ink = cv2.subtract(paper, colours).max(axis=2)
     change = cv2.morphologyEx(colours, cv2.MORPH_GRADIENT, np.ones((5, 5)))
     edges = change.max(axis=2)
-    return ink, cv2.subtract(edges, np.percentile(edges, 25))  # Grain is no edge.
+    return ink, edges  # Grain is no edge.
 
 
 def marks_in(ink, edges, level):
