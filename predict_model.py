@@ -17,6 +17,7 @@ import math
 import os
 import sys
 import textwrap
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,6 +45,7 @@ import keras
 import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
+from matplotlib.widgets import LassoSelector
 from PIL import Image, ImageOps
 
 try:
@@ -388,83 +390,55 @@ def show_picture(axis, picture, text, place=None):
 # ---------------------------------------------------------------- the window to draw in
 
 SHEET = (280, 420)  # pixels of the sheet to draw on, with room for three digits side by side
-PEN = 18  # pixels of its stroke: a felt pen's, on such a sheet
-REST = 100  # milliseconds; when the pen rests so long the sheet is read
+PEN = 18  # pixels of the stroke: a felt pen's, on such a sheet
 
 
 def draw_window(model):
     """Make a window to draw digits in; returns the figure, which `plt.show()` runs."""
-    sheet = np.full(SHEET, 255, np.uint8)
-    stroke = []  # the places of the pen since it was set down
-    blank = np.zeros(IMAGE_SHAPE), np.zeros(CLASSES)  # what an empty sheet shows
-    with plt.rc_context({"toolbar": "None"}):
-        figure = new_plot("", 11, 4, 1, 3)
-    figure.get_layout_engine().set(rect=(0, 0.1, 1, 0.9))  # with room for the buttons
-    canvas = figure.canvas
-    canvas.manager.set_window_title("Draw a digit")
-    canvas.mpl_disconnect(canvas.manager.key_press_handler_id)  # Matplotlib's own keys
+    plt.rcParams.update({"toolbar": "None", "keymap.quit": "escape"})  # until the script ends
+    figure = new_plot("Draw digits", 11, 4, 1, 3)
+    figure.set_layout_engine(None)  # To lay out anew would take longer than to draw.
+    figure.subplots_adjust(left=0.05, right=0.97)  # A pixel of the sheet is half a point large.
     left, middle, right = figure.axes
-    right.set(xlim=(0, 1), xticks=[], yticks=range(CLASSES), ylim=(CLASSES, -1))
+    sheet = np.full(SHEET, 255, np.uint8)
     drawn = show_picture(left, sheet, "draw here")
-    seen = show_picture(middle, blank[0], "what the network sees")
-    bars = right.barh(range(CLASSES), 0)
 
     def read():
         """Read the sheet, and show its number, and what its last digit is."""
-        number, (picture, probabilities) = "", blank
+        number, picture, probabilities = "", np.zeros(IMAGE_SHAPE), np.zeros(CLASSES)
         with contextlib.suppress(InputError):  # An empty sheet has no digit.
-            *_, last = readings = predict_digits(model, sheet)
+            readings = predict_digits(model, sheet)
             number = " ".join(describe(readings))
-            picture, probabilities = last.picture, last.probabilities
+            picture, probabilities = readings[-1].picture, readings[-1].probabilities
         drawn.set_data(sheet)
-        seen.set_data(picture)
-        right.set_title(number)
-        for bar, probability in zip(bars, probabilities):
-            bar.set_width(probability)
-        canvas.draw_idle()
+        middle.clear()
+        show_picture(middle, picture, "the last digit, as the network sees it")
+        right.clear()
+        right.bar(range(CLASSES), probabilities)
+        right.set(title=number, ylim=(0, 1), xticks=range(CLASSES))
+        figure.canvas.draw_idle()
 
-    rest = canvas.new_timer(REST, [(read, (), {})])
-    rest.single_shot = True
-
-    def draw(event):
-        """Draw to where the pen is, if it is down; a stroke that leaves the sheet ends there."""
-        if event.button is None or event.inaxes is not left:
-            stroke.clear()
-            return
-        stroke.append((round(event.xdata), round(event.ydata)))
-        cv2.line(sheet, stroke[-2:][0], stroke[-1], 0, PEN, cv2.LINE_AA)
-        drawn.set_data(sheet)
-        canvas.draw_idle()
-        rest.start()
-
-    def lift(event):
-        stroke.clear()
+    def add_stroke(places):
+        cv2.polylines(sheet, [np.int32(places)], False, 0, PEN, cv2.LINE_AA)
         read()
 
     def clear(event):
         sheet[:] = 255
         read()
 
-    canvas.mpl_connect("button_press_event", draw)
-    canvas.mpl_connect("motion_notify_event", draw)
-    canvas.mpl_connect("button_release_event", lift)
-    canvas.mpl_connect("key_press_event", lambda event: event.key == "escape" and plt.close(figure))
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # To lay out anew would take longer than to draw.
-    figure.buttons = []  # One that nobody keeps does nothing.
-    actions = {"Clear": clear, "Save": lambda event: save_sheet(sheet)}
-    for place, (label, action) in zip((0.05, 0.16), actions.items()):
-        button = plt.Button(figure.add_axes((place, 0.02, 0.1, 0.08)), label)
-        button.on_clicked(action)
-        figure.buttons.append(button)
+    read()
+    pen = LassoSelector(left, add_stroke, props={"color": "black", "linewidth": PEN / 2})
+    clear_button = plt.Button(figure.add_axes((0.05, 0.05, 0.1, 0.08)), "Clear")
+    clear_button.on_clicked(clear)
+    save_button = plt.Button(figure.add_axes((0.17, 0.05, 0.1, 0.08)), "Save")
+    save_button.on_clicked(lambda event: save_sheet(sheet))
+    figure.widgets = pen, clear_button, save_button  # One that is not kept does nothing.
     return figure
 
 
 def save_sheet(sheet):
-    """Save a sheet under the next free name."""
-    count = 1
-    while (path := Path(f"drawn_{count}.png")).exists():
-        count += 1
+    """Save a sheet under the time as its name."""
+    path = time.strftime("drawn_%Y-%m-%d_%H-%M-%S.png")
     try:
         Image.fromarray(sheet).save(path)
         print(f"saved as {path}")
