@@ -17,10 +17,9 @@ import math
 import os
 import sys
 import textwrap
+import time
 from pathlib import Path
 from typing import NamedTuple
-
-sys.path.append(str(Path(__file__).resolve().parent))  # With PYTHONSAFEPATH it is not there.
 
 # First, as it sets Keras up.
 from train_model import (
@@ -29,7 +28,6 @@ from train_model import (
     MODEL_FILE,
     InputError,
     as_mnist,
-    check_writable,
     drawable,
     load_digits,
     make_parser,
@@ -47,6 +45,7 @@ import keras
 import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
+from matplotlib.widgets import LassoSelector
 from PIL import Image, ImageOps
 
 try:
@@ -58,13 +57,14 @@ Image.init()  # Pillow's own readers go first: pi_heif takes AVIF for HEIC, and 
 pi_heif.register_heif_opener()  # the photographs of iPhones
 Image.MAX_IMAGE_PIXELS = 250_000_000  # Phones take 200 million; Pillow warns of more.
 
-CERTAIN = 0.8  # A digit with less confidence is reported as uncertain.
-MOST_PLOTTED = 100  # images, or they are too small to see
+# The files that are read in a folder.
 IMAGE_ENDINGS = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".jp2", ".heic", ".heif", ".hif", ".avif", ".webp"),
-    *(".png", ".gif", ".bmp", ".tga", ".tif", ".tiff", ".pbm", ".pgm", ".ppm", ".pnm"),
+    ".jpg .jpeg .jpe .jfif .mpo .jp2 .heic .heif .hif .avif .webp"
+    " .png .gif .bmp .tga .tif .tiff .pbm .pgm .ppm .pnm"
 )
-SKIPPED = "plots", "__MACOSX"  # folders: what both scripts plot, what macOS puts into a zip
+COLUMNS = "path row place digit confidence doubt p0 p1 p2 p3 p4 p5 p6 p7 p8 p9"  # of --csv
+CERTAIN = 0.8  # A digit with less confidence is reported as uncertain.
+MOST_PLOTTED = 60  # images; more are too small to see
 
 
 # ---------------------------------------------------------------- the command line
@@ -76,19 +76,11 @@ def main():
     model = load_model(arguments.model)
     status = 0
     if arguments.draw:
-        window = draw_window(model)
-        if not window.canvas.required_interactive_framework and plt.get_backend() != "webagg":
-            raise InputError(
-                "--draw: there is no display for its window; to draw in a browser,"
-                " pip install tornado, and set MPLBACKEND=webagg"
-            )
+        draw_window(model)
     elif arguments.images:
         status = read_images(model, arguments)
     else:
-        images, labels, data = load_digits(arguments.data, "test")
-        probabilities = predict(model, images)
-        title, plots = f"test images of {data}", f"{arguments.plots}/"
-        report_scores(model, title, labels, probabilities, images, plots)
+        score_test_set(model, arguments)
     plt.show()
     return status
 
@@ -101,98 +93,104 @@ def parse_arguments():
     add("--draw", action="store_true", help="open a window to draw digits in, which are read")
     add = parser.add_argument
     add("--model", metavar="FILE", default=MODEL_FILE, help="the network of train_model.py")
-    add("--csv", metavar="FILE", help="a table to write, a row for each digit that was read")
+    add("--csv", metavar="FILE", help="a table to write, a row for each digit in the images")
     arguments = parser.parse_args()
-    if arguments.csv and not arguments.images:
-        parser.error("argument --csv: it is for images, and there are none")
-    if arguments.csv and arguments.csv.lower().endswith(IMAGE_ENDINGS):
-        parser.error(f"argument --csv: {arguments.csv} would replace an image")
+    # With another ending it might replace an image, as in --csv *.png.
+    if arguments.csv and not (arguments.images and arguments.csv.endswith(".csv")):
+        parser.error("argument --csv: it needs images to read, and a name that ends in .csv")
+    if arguments.draw and plt.get_backend().lower() in ("agg", "inline"):
+        raise InputError(
+            "--draw: there is no display for its window; to draw in a browser,"
+            " pip install tornado, and set MPLBACKEND=webagg"
+        )
     return arguments
+
+
+def score_test_set(model, arguments):
+    """Score the network on the test images."""
+    images, labels, data = load_digits(arguments.data, "test")
+    report_scores(model, f"test images of {data}", images, labels, f"{arguments.plots}/")
 
 
 def read_images(model, arguments):
     """Read the digits in images, and score those in folders 0 to 9; returns the exit status."""
     if arguments.csv:
-        check_writable(arguments.csv)
-    results = []
+        Path(arguments.csv).touch()  # Where it cannot be written, that is said before the work.
+    results, plotted = [], []
+    status = 0
     for name, path, page in pages(arguments.images):
-        image, readings = None, []
+        readings = []
         try:
             image, _ = as_image(path, page)
             readings = predict_digits(model, image)
             print(name, *describe(readings), *list_doubts(readings), sep="\t")
+            if len(plotted) < MOST_PLOTTED:
+                plotted.append((name, readings, image))
         except InputError as error:
             print_message("error", f"{name}: {error}")
-        results.append((name, readings, image if len(results) < MOST_PLOTTED else None))
+            status = 1
+        results.append((name, readings))
     if arguments.csv:
         write_table(arguments.csv, results)
-    shown = [result for result in results[:MOST_PLOTTED] if result[1]]
-    if shown:
-        save_plot(plot_readings(shown, len(results)), f"{arguments.plots}/own_digits.png")
+    if plotted:
+        save_plot(plot_readings(plotted), f"{arguments.plots}/own_digits.png")
     score_labelled(model, results, f"{arguments.plots}/own_")
-    return 0 if all(readings for _, readings, _ in results) else 1
+    return status
 
 
 def write_table(path, results):
     """Write a CSV file with a row for each digit of the results of read_images."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    shares = [f"p{digit}" for digit in range(CLASSES)]
     with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         table = csv.writer(file)
-        table.writerow(["path", "row", "place", "digit", "confidence", "doubt", *shares])
-        for name, readings, _ in results:
+        table.writerow(COLUMNS.split())
+        for name, readings in results:
             for it in readings:
                 digit = it.row, it.place, it.digit, it.confidence, it.doubt
                 table.writerow([name, *digit, *it.probabilities])
 
 
 def score_labelled(model, results, plots):
-    """Score images that all lie in folders 0 to 9: right is one read as just that digit."""
-    labelled = [(label_of(name), readings) for name, readings, _ in results]
-    read = [(label, readings[0]) for label, readings in labelled if len(readings) == 1]
-    if not read or any(label is None for label, _ in labelled):
-        return
-    labels, digits = zip(*read)
-    probabilities = np.array([digit.probabilities for digit in digits])
-    pictures = np.array([digit.picture for digit in digits])
-    unread = len(results) - len(read)
-    report_scores(model, "images", np.array(labels), probabilities, pictures, plots, unread)
-
-
-def label_of(path):
-    """Return the digit that an image's folder is named after, or None, as in the date 2026/1/5."""
-    folder = Path(os.path.abspath(path)).parent
-    is_label = folder.name in [*"0123456789"] and not folder.parent.name.isdecimal()
-    return int(folder.name) if is_label else None
+    """Score the images that were read as one digit, if all images lie in folders 0 to 9."""
+    pictures, labels = [], []
+    for name, readings in results:
+        folder = Path(name).absolute().parent.name
+        if folder not in list("0123456789"):
+            return
+        if len(readings) == 1:
+            pictures.append(readings[0].picture)
+            labels.append(int(folder))
+    print_result("read as one digit", f"{len(labels):,} of {len(results):,}; these are scored")
+    if labels:
+        report_scores(model, "images", np.array(pictures), np.array(labels), plots)
 
 
 # ---------------------------------------------------------------- files of images
 
 
 def pages(paths):
-    """Yield name, file and page of each image at or below the paths; of a TIFF each page is one."""
-    for path in paths:
-        for file in sorted(images_below(path)) or [path]:
+    """Yield name, path and page of each image at or below the paths; a TIFF may have many."""
+    for path in map(Path, paths):
+        for file in [*files_below(path, set())] or [path]:
             count = 1
-            if os.path.isfile(file):  # To open a pipe twice would lose what is in it.
-                with contextlib.suppress(Exception), Image.open(file, formats=["TIFF"]) as tiff:
+            if file.suffix.lower() in (".tif", ".tiff"):
+                with contextlib.suppress(Exception), Image.open(file) as tiff:
                     count = tiff.n_frames
             for page in range(count):
-                yield (f"{file}[{page + 1}]" if count > 1 else file), file, page
+                yield f"{file}[{page + 1}]" if count > 1 else str(file), file, page
 
 
-def images_below(folder):
-    """Yield the images in a folder, by their names, and in those below it, linked ones once."""
-    seen = set()
-    for place, folders, names in os.walk(folder, followlinks=True):
-        if (target := os.path.realpath(place)) in seen:
-            folders.clear()
+def files_below(folder, seen):
+    """Yield the images in a folder and in those below it, by name; a linked folder only once."""
+    if not folder.is_dir() or folder.resolve() in seen:
+        return
+    seen.add(folder.resolve())
+    for path in sorted(folder.iterdir()):
+        if path.name[0] == "." or path.name == "plots":  # hidden, or made by these scripts
             continue
-        seen.add(target)
-        folders[:] = sorted(it for it in folders if it not in SKIPPED and it[0] != ".")
-        for name in names:
-            if name[0] != "." and name.lower().endswith(IMAGE_ENDINGS):
-                yield os.path.join(place, name)
+        if path.is_dir():
+            yield from files_below(path, seen)
+        elif path.suffix.lower() in IMAGE_ENDINGS.split():
+            yield path
 
 
 def as_image(source, page=0):
@@ -206,29 +204,29 @@ def as_image(source, page=0):
                 raise ValueError("a folder without images")
             # A TIFF that is tagged as turned is scrambled by Pillow if it is opened by name.
             source = io.BytesIO(Path(source).read_bytes())
-        if is_file := hasattr(source, "read"):
-            source = Image.open(source)
-            source.seek(page)
-        elif not isinstance(source, Image.Image):
-            source = Image.fromarray(as_bytes(source))
-        width, height = source.size
+        if hasattr(source, "read"):
+            image = Image.open(source)
+            image.seek(page)
+        elif isinstance(source, Image.Image):
+            image = source.copy()
+        else:
+            image = Image.fromarray(as_bytes(source))
+        width, height = image.size
         if not width * height:
             raise ValueError("it has no pixels")
-        if is_file:
-            source.draft(None, (SIDE, SIDE))  # A large JPEG is decoded at a fraction of its size.
-        image = ImageOps.exif_transpose(source)
+        image.draft(None, (SIDE, SIDE))  # A large JPEG is decoded at a fraction of its size.
+        image = ImageOps.exif_transpose(image)
         if (width > height) != (image.width > image.height):
             width, height = height, width
-        across, down = map(float, image.info.pop("dpi", (1, 1)))
         if image.mode[0] in "FI":  # floats, and integers of more than 8 bits
             image = Image.fromarray(as_bytes(image))
         image = image.convert("RGBA")
         least, most = image.getchannel("A").getextrema()
         if least == most:  # An alpha that is the same everywhere says nothing, even if it is 0.
             image.putalpha(255)
-        if down / 3 < across < down or down < across < down * 3:  # as on pages of a fax
-            square = width * max(1, down / across), height * max(1, across / down)
-            image = image.resize([round(side) for side in square])
+        across, down = image.info.pop("dpi", (1, 1))
+        if down / 3 < across < down * 3:  # Pixels of a fax are not square.
+            image = image.resize((image.width, round(image.height * across / down)))
         image.thumbnail((SIDE, SIDE), Image.BILINEAR)
         return image, (width, height)
     # What is no image, or a damaged one, can raise nearly anything in NumPy and Pillow.
@@ -240,13 +238,13 @@ def as_image(source, page=0):
 
 def as_bytes(values):
     """Scale an array of any type but uint8 by its own range; returns uint8."""
-    values = np.asarray(values).squeeze()
-    if values.shape == (math.prod(IMAGE_SHAPE),):
+    values = np.squeeze(values)
+    if values.ndim == 1:  # a row of a table
         values = values.reshape(IMAGE_SHAPE)
-    if values.dtype == np.uint8:
-        return values
-    values = np.nan_to_num(np.float32(values), posinf=0, neginf=0)
-    return np.interp(values, (values.min(), values.max()), (0, 255)).astype(np.uint8)
+    if values.dtype != np.uint8:
+        values = np.nan_to_num(np.float32(values))
+        values = np.interp(values, (values.min(), values.max()), (0, 255)).astype(np.uint8)
+    return values
 
 
 # ---------------------------------------------------------------- the network and its scores
@@ -269,47 +267,38 @@ def load_model(path):
         raise InputError(f"{path}: there is no such file; train_model.py makes it")
     try:
         model = keras.saving.load_model(path, compile=False)
-        (probabilities,) = predict(model, np.zeros((1, *IMAGE_SHAPE), np.uint8))
-        adds_up = np.isclose(probabilities.sum(), 1, atol=1e-3)
-        if probabilities.shape != (CLASSES,) or probabilities.min() < 0 or not adds_up:
+        (outputs,) = predict(model, np.zeros((1, *IMAGE_SHAPE), np.uint8))
+        if len(outputs) != CLASSES or not math.isclose(outputs.sum(), 1, abs_tol=1e-3):
             raise ValueError("its outputs are no ten probabilities")
     # A damaged or foreign file can raise nearly anything in Keras and h5py.
     except Exception as error:
-        while error.__context__:  # Keras says last what it met first.
-            error = error.__context__
         raise InputError(
             f"{path}: Keras {keras.__version__} cannot use it: {textwrap.shorten(str(error), 200)};"
-            " wanted is what Keras's save wrote, named .keras or, as HDF5, .h5 (rename it, or save"
-            " it again): a network from 28x28 pixels to ten probabilities, by a softmax"
+            " wanted is a network from 28x28 pixels to ten probabilities, by a softmax, that Keras"
+            " saved as .keras or, in HDF5, as .h5 (rename it, or save it again)"
         ) from error
     return model
 
 
-def report_scores(model, data, labels, probabilities, pictures, plots, unread=0):
-    """Print and plot the scores of n images, named `data` in words; so many unread ones are wrong.
-
-    Labels are int (n,), and pictures are what the network saw. The paths of the plots begin with
-    `plots`.
-    """
+def report_scores(model, data, images, labels, plots):
+    """Print and plot how well images as MNIST's are read; `plots` begins the paths of the plots."""
+    probabilities = predict(model, images)
     predicted = probabilities.argmax(axis=1)
     confusion = tf.math.confusion_matrix(labels, predicted, CLASSES).numpy()
     wrong = predicted != labels
-    total, mistakes = len(labels) + unread, wrong.sum() + unread
     loss = np.mean(keras.losses.sparse_categorical_crossentropy(labels, probabilities))
     print_result("network", model.name)
     print_result("data", data)
-    print_result("accuracy", f"{1 - mistakes / total:.2%} of {total:,} images")
+    print_result("accuracy", f"{1 - wrong.mean():.2%} of {len(labels):,} images")
     print_result("loss", f"{loss:.4f}")
     print_result("calibration error", f"{calibration_error(labels, probabilities):.2%}")
-    print_result("misclassified", f"{mistakes:,}")
-    if unread:
-        print_result("unread", f"{unread:,} not read as one digit, counted as wrong")
+    print_result("misclassified", f"{wrong.sum():,}")
     print_classification_report(confusion)
     print(f"\nconfusion matrix, a row a true digit, a column a predicted one\n{confusion}\n")
-    title = f"{data}: {mistakes:,} of {total:,} misclassified"
-    figure = plot_mistakes(pictures[wrong], labels[wrong], probabilities[wrong], title)
+    title = f"{data}: {wrong.sum():,} of {len(labels):,} misclassified"
+    figure = plot_mistakes(title, images[wrong], labels[wrong], probabilities[wrong])
     save_plot(figure, f"{plots}misclassified.png")
-    save_plot(plot_confusion(confusion, title), f"{plots}confusion_matrix.png")
+    save_plot(plot_confusion(title, confusion), f"{plots}confusion_matrix.png")
 
 
 def calibration_error(labels, probabilities):
@@ -320,44 +309,40 @@ def calibration_error(labels, probabilities):
     calibration of modern neural networks", ICML 2017).
     """
     confidences = probabilities.max(axis=1)
-    right = np.float32(probabilities.argmax(axis=1) == labels)
-    sums, _ = np.histogram(confidences, 10, (0, 1), weights=confidences - right)
-    return abs(sums).sum() / len(labels)
+    right = probabilities.argmax(axis=1) == labels
+    distances, _ = np.histogram(confidences, 10, (0, 1), weights=confidences - right)
+    return abs(distances).sum() / len(labels)
 
 
 def print_classification_report(confusion):
-    """Print precision, recall, F1 score and support of each digit that occurs, and averages."""
+    """Print precision, recall, F1 score and support (how many there are) of each digit."""
     predicted, support = confusion.sum(axis=0), confusion.sum(axis=1)
     # Where a digit was never predicted its precision counts as 0.
     counts = np.maximum([predicted, support, (predicted + support) / 2], 1)
-    scores = (np.diag(confusion) / counts).T  # precision, recall, F1 score
-    occurring, total = np.flatnonzero(support + predicted), support.sum()
-    line = "{:>12}  {:>9.4f}  {:>9.4f}  {:>9.4f}  {:>9}".format
-    print("\n              precision     recall   f1-score    support")
-    for digit in occurring:
-        print(line(digit, *scores[digit], support[digit]))
-    print(line("macro avg", *scores[occurring].mean(axis=0), total))
-    print(line("weighted avg", *support @ scores / total, total))
+    scores = np.diag(confusion) / counts
+    print("\n  digit  precision     recall   f1-score    support")
+    for row in zip(range(CLASSES), *scores, support):
+        print("{:>7}  {:>9.4f}  {:>9.4f}  {:>9.4f}  {:>9}".format(*row))
 
 
 # ---------------------------------------------------------------- plots
 
 
-def plot_mistakes(pictures, labels, probabilities, title):
+def plot_mistakes(title, pictures, labels, probabilities):
     """Plot mistakes, the most confident first, and no more than can be seen; returns the figure."""
     confidences = probabilities.max(axis=1)
-    shown = np.argsort(-confidences, kind="stable")[:60]
-    figure = new_grid(len(shown), 10, f"{title}; shown: the {len(shown)} most confident mistakes")
-    for axis, index in zip(figure.axes, shown):
-        read = f"read {probabilities[index].argmax()} ({confidences[index]:.1%})"
-        show_picture(axis, pictures[index], f"true {labels[index]}\n{read}")
+    shown = np.argsort(-confidences)[:MOST_PLOTTED]
+    figure = new_grid(f"{title}; shown: the {len(shown)} most confident mistakes", len(shown), 10)
+    for axis, i in zip(figure.axes, shown):
+        read = f"read {probabilities[i].argmax()} ({confidences[i]:.1%})"
+        show_picture(axis, pictures[i], f"true {labels[i]}\n{read}")
     return figure
 
 
-def plot_confusion(confusion, title):
+def plot_confusion(title, confusion):
     """Plot a confusion matrix, int (10, 10); returns the figure."""
     figure = new_plot(title, 7, 6)
-    (axis,) = figure.axes
+    axis = figure.gca()
     # By their logarithms, as the diagonal is a thousand times the rest.
     axis.imshow(np.log1p(confusion), cmap="Oranges", alpha=0.7)
     for (true, predicted), count in np.ndenumerate(confusion):
@@ -367,36 +352,26 @@ def plot_confusion(confusion, title):
     return figure
 
 
-def plot_readings(results, total):
-    """Plot the results of so many images beside what the network saw; returns the figure.
-
-    A box shows where each digit is, a red one an uncertain digit.
-    """
-    pairs_a_row = math.ceil(math.sqrt(len(results)))
-    title = f"{len(results)} of {total:,} images, as given and as the network saw them"
-    figure = new_grid(2 * len(results), 2 * pairs_a_row, title)
-    for (name, readings, image), given, seen in zip(results, figure.axes[::2], figure.axes[1::2]):
-        show_picture(given, image, Path(name).name[-15:])
-        number, confidence = describe(readings)
-        show_picture(seen, tile(readings), f"{number[-15:]} ({confidence})")
-        for reading in readings:
-            left, top, width, height = reading.box
-            colour = "red" if reading.doubt or reading.confidence < CERTAIN else "tab:blue"
+def plot_readings(results):
+    """Plot images, with a box at each digit, beside what the network saw; returns the figure."""
+    columns = 2 * math.ceil(len(results) ** 0.5)
+    figure = new_grid("Images as given, and as the network saw them", 2 * len(results), columns)
+    pairs = np.reshape(figure.axes, (-1, 2))
+    for (name, readings, image), (given, seen) in zip(results, pairs):
+        show_picture(given, image, name[-15:])
+        number = " ".join(describe(readings))[-15:]
+        for it in readings:
+            left, top, width, height = it.box
+            colour = "red" if it.doubt else "tab:blue"
             given.add_patch(plt.Rectangle((left, top), width, height, fill=False, color=colour))
-            given.text(left, top, reading.digit, color=colour, fontsize="small", va="bottom")
+            given.text(left, top, it.digit, color=colour, fontsize="small")
+            place = it.place - 1, it.place, it.row, it.row - 1
+            show_picture(seen, it.picture, number, place)
+        seen.autoscale()
     return figure
 
 
-def tile(readings):
-    """Lay the pictures of an image's digits out in their rows; returns uint8 (h, w)."""
-    columns = max(reading.place for reading in readings)
-    tiles = np.zeros((readings[-1].row, columns, *IMAGE_SHAPE), np.uint8)
-    for reading in readings:
-        tiles[reading.row - 1, reading.place - 1] = reading.picture
-    return np.block([[*row] for row in tiles])
-
-
-def new_grid(count, columns, title):
+def new_grid(title, count, columns):
     """Make a figure with so many places for pictures, its axes; returns it."""
     rows = max(1, math.ceil(count / columns))
     figure = new_plot(title, max(5, 1.2 * columns), 1.5 * rows + 0.5, rows, columns)
@@ -405,93 +380,65 @@ def new_grid(count, columns, title):
     return figure
 
 
-def show_picture(axis, picture, text):
+def show_picture(axis, picture, text, place=None):
     """Show a picture, uint8 (h, w), or a PIL image, below a text; returns Matplotlib's image."""
     axis.set_title(drawable(text), fontsize="small", parse_math=False)
     axis.set(xticks=[], yticks=[])
-    return axis.imshow(picture, cmap="gray", vmin=0, vmax=255)
+    return axis.imshow(picture, cmap="gray", vmin=0, vmax=255, extent=place)
 
 
 # ---------------------------------------------------------------- the window to draw in
 
 SHEET = (280, 420)  # pixels of the sheet to draw on, with room for three digits side by side
-PEN = 18  # pixels of its stroke: a felt pen's, on such a sheet
-REST = 100  # milliseconds; when the pen rests so long the sheet is read
+PEN = 18  # pixels of the stroke: a felt pen's, on such a sheet
 
 
 def draw_window(model):
     """Make a window to draw digits in; returns the figure, which `plt.show()` runs."""
-    sheet = np.full(SHEET, 255, np.uint8)
-    stroke = []  # the places of the pen since it was set down
-    blank = np.zeros(IMAGE_SHAPE), np.zeros(CLASSES)  # what an empty sheet shows
-    with plt.rc_context({"toolbar": "None"}):
-        figure = new_plot("", 11, 4, 1, 3)
-    figure.get_layout_engine().set(rect=(0, 0.1, 1, 0.9))  # with room for the buttons
-    canvas = figure.canvas
-    canvas.manager.set_window_title("Draw a digit")
-    canvas.mpl_disconnect(canvas.manager.key_press_handler_id)  # Matplotlib's own keys
+    plt.rcParams.update({"toolbar": "None", "keymap.quit": "escape"})  # until the script ends
+    figure = new_plot("Draw digits", 11, 4, 1, 3)
+    figure.set_layout_engine(None)  # To lay out anew would take longer than to draw.
+    figure.subplots_adjust(left=0.05, right=0.97)  # A pixel of the sheet is half a point large.
     left, middle, right = figure.axes
-    right.set(xlim=(0, 1), xticks=[], yticks=range(CLASSES), ylim=(CLASSES, -1))
+    sheet = np.full(SHEET, 255, np.uint8)
     drawn = show_picture(left, sheet, "draw here")
-    seen = show_picture(middle, blank[0], "what the network sees")
-    bars = right.barh(range(CLASSES), 0)
 
     def read():
         """Read the sheet, and show its number, and what its last digit is."""
-        number, (picture, probabilities) = "", blank
+        number, picture, probabilities = "", np.zeros(IMAGE_SHAPE), np.zeros(CLASSES)
         with contextlib.suppress(InputError):  # An empty sheet has no digit.
-            *_, last = readings = predict_digits(model, sheet)
+            readings = predict_digits(model, sheet)
             number = " ".join(describe(readings))
-            picture, probabilities = last.picture, last.probabilities
+            picture, probabilities = readings[-1].picture, readings[-1].probabilities
         drawn.set_data(sheet)
-        seen.set_data(picture)
-        right.set_title(number)
-        for bar, probability in zip(bars, probabilities):
-            bar.set_width(probability)
-        canvas.draw_idle()
+        middle.clear()
+        show_picture(middle, picture, "the last digit, as the network sees it")
+        right.clear()
+        right.bar(range(CLASSES), probabilities)
+        right.set(title=number, ylim=(0, 1), xticks=range(CLASSES))
+        figure.canvas.draw_idle()
 
-    rest = canvas.new_timer(REST, [(read, (), {})])
-    rest.single_shot = True
-
-    def draw(event):
-        """Draw to where the pen is, if it is down; a stroke that leaves the sheet ends there."""
-        if event.button is None or event.inaxes is not left:
-            stroke.clear()
-            return
-        stroke.append((round(event.xdata), round(event.ydata)))
-        cv2.line(sheet, stroke[-2:][0], stroke[-1], 0, PEN, cv2.LINE_AA)
-        drawn.set_data(sheet)
-        canvas.draw_idle()
-        rest.start()
-
-    def lift(event):
-        stroke.clear()
+    def add_stroke(places):
+        cv2.polylines(sheet, [np.int32(places)], False, 0, PEN, cv2.LINE_AA)
         read()
 
     def clear(event):
         sheet[:] = 255
         read()
 
-    canvas.mpl_connect("button_press_event", draw)
-    canvas.mpl_connect("motion_notify_event", draw)
-    canvas.mpl_connect("button_release_event", lift)
-    canvas.mpl_connect("key_press_event", lambda event: event.key == "escape" and plt.close(figure))
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # To lay out anew would take longer than to draw.
-    figure.buttons = []  # One that nobody keeps does nothing.
-    actions = {"Clear": clear, "Save": lambda event: save_sheet(sheet)}
-    for place, (label, action) in zip((0.05, 0.16), actions.items()):
-        button = plt.Button(figure.add_axes((place, 0.02, 0.1, 0.08)), label)
-        button.on_clicked(action)
-        figure.buttons.append(button)
+    read()
+    pen = LassoSelector(left, add_stroke, props={"color": "black", "linewidth": PEN / 2})
+    clear_button = plt.Button(figure.add_axes((0.05, 0.05, 0.1, 0.08)), "Clear")
+    clear_button.on_clicked(clear)
+    save_button = plt.Button(figure.add_axes((0.17, 0.05, 0.1, 0.08)), "Save")
+    save_button.on_clicked(lambda event: save_sheet(sheet))
+    figure.widgets = pen, clear_button, save_button  # One that is not kept does nothing.
     return figure
 
 
 def save_sheet(sheet):
-    """Save a sheet under the next free name."""
-    count = 1
-    while (path := Path(f"drawn_{count}.png")).exists():
-        count += 1
+    """Save a sheet under the time as its name."""
+    path = time.strftime("drawn_%Y-%m-%d_%H-%M-%S.png")
     try:
         Image.fromarray(sheet).save(path)
         print(f"saved as {path}")

@@ -87,7 +87,7 @@ def test_arrays_that_are_no_digits_are_refused_with_what_is_wanted(tmp_path, cha
         (TRAIN, "--architecture=7x7", "5x5"),
         (TRAIN, "stray", "stray"),
         (PREDICT, "--csv=a.csv", "images"),
-        (PREDICT, "--csv=a.PNG good.png", "would replace an image"),
+        (PREDICT, "--csv=a.PNG good.png", "ends in .csv"),
         (PREDICT, "--data=a good.png", "not allowed with"),
         (PREDICT, "--data=a --draw", "not allowed with"),
     ],
@@ -108,7 +108,7 @@ def test_help_lists_the_options(tmp_path):
         (TRAIN, "--output file/a.keras", "file/a.keras: cannot be written"),
         (TRAIN, "--validation-split 0.001", "--validation-split 0.001 of 100 images"),
         (PREDICT, "--data good.npz", "good.npz: "),  # It has no test set.
-        (PREDICT, "good.png --csv folder.keras", "folder.keras: "),
+        (PREDICT, "good.png --csv none/a.csv", "none/a.csv: "),
         (PREDICT, "good.png --csv file/a.csv", "file/a.csv: "),
         (PREDICT, "--model none.keras", "none.keras: there is no such file; train_model.py makes"),
         (PREDICT, "--model folder.keras", "folder.keras: "),

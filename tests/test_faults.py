@@ -57,8 +57,7 @@ def old(tmp_path):
 )
 def test_start_that_fails_says_what_to_do_in_a_line(tmp_path, script, module, text, said):
     (tmp_path / f"{module}.py").write_text(text)
-    around = {"PYTHONPATH": str(tmp_path), "PYTHONSAFEPATH": "1"}
-    run = run_script(script, cwd=tmp_path, status=1, **around)
+    run = run_script(script, cwd=tmp_path, status=1, PYTHONPATH=str(tmp_path))
     assert run.stderr.startswith(f"error: {said}")
     assert run.stderr.endswith(": pip install -r requirements.txt\n")
     assert run.stderr.count("\n") == 1
