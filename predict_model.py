@@ -150,18 +150,18 @@ def write_table(path, results):
 
 
 def score_labelled(model, results, plots):
-    """Score the images that were read as one digit, if all images lie in folders 0 to 9."""
+    """Score images that all lie in folders 0 to 9: right is one read as just that digit."""
     pictures, labels = [], []
     for name, readings in results:
-        folder = Path(name).absolute().parent.name
-        if folder not in list("0123456789"):
-            return
+        folder = Path(name).absolute().parent
+        if folder.name not in list("0123456789") or folder.parent.name.isdecimal():
+            return  # It is no digit's, or the day of a date, as in 2026/1/5.
         if len(readings) == 1:
             pictures.append(readings[0].picture)
-            labels.append(int(folder))
-    print_result("read as one digit", f"{len(labels):,} of {len(results):,}; these are scored")
+            labels.append(int(folder.name))
     if labels:
-        report_scores(model, "images", np.array(pictures), np.array(labels), plots)
+        unread = len(results) - len(labels)
+        report_scores(model, "images", np.array(pictures), np.array(labels), plots, unread)
 
 
 # ---------------------------------------------------------------- files of images
@@ -280,22 +280,28 @@ def load_model(path):
     return model
 
 
-def report_scores(model, data, images, labels, plots):
-    """Print and plot how well images as MNIST's are read; `plots` begins the paths of the plots."""
+def report_scores(model, data, images, labels, plots, unread=0):
+    """Print and plot how well images as MNIST's are read; `plots` begins the paths of the plots.
+
+    So many more images could not be read, and count as wrong.
+    """
     probabilities = predict(model, images)
     predicted = probabilities.argmax(axis=1)
     confusion = tf.math.confusion_matrix(labels, predicted, CLASSES).numpy()
     wrong = predicted != labels
+    mistakes, total = wrong.sum() + unread, len(labels) + unread
     loss = np.mean(keras.losses.sparse_categorical_crossentropy(labels, probabilities))
     print_result("network", model.name)
     print_result("data", data)
-    print_result("accuracy", f"{1 - wrong.mean():.2%} of {len(labels):,} images")
+    print_result("accuracy", f"{1 - mistakes / total:.2%} of {total:,} images")
     print_result("loss", f"{loss:.4f}")
     print_result("calibration error", f"{calibration_error(labels, probabilities):.2%}")
-    print_result("misclassified", f"{wrong.sum():,}")
+    print_result("misclassified", f"{mistakes:,}")
+    if unread:
+        print_result("not one digit", f"{unread:,} of these, read as none or as several")
     print_classification_report(confusion)
     print(f"\nconfusion matrix, a row a true digit, a column a predicted one\n{confusion}\n")
-    title = f"{data}: {wrong.sum():,} of {len(labels):,} misclassified"
+    title = f"{data}: {mistakes:,} of {total:,} misclassified"
     figure = plot_mistakes(title, images[wrong], labels[wrong], probabilities[wrong])
     save_plot(figure, f"{plots}misclassified.png")
     save_plot(plot_confusion(title, confusion), f"{plots}confusion_matrix.png")
@@ -452,11 +458,12 @@ def save_sheet(sheet):
 class Reading(NamedTuple):
     """A digit of an image, and how the network reads it."""
 
-    picture: np.ndarray  # as MNIST's are: uint8 (28, 28), 0 (background) to 255 (ink)
+    ink: np.ndarray  # uint8 (h, w), 0 (paper) to 255, as it was found
     box: tuple  # left, top, width, height, in pixels of the image as given, upright
-    probabilities: np.ndarray  # float32 (10,)
     score: float  # how clearly it stands out
-    doubt: str = ""  # what is uncertain about it, or ""
+    doubt: str  # what is uncertain about it, or ""
+    picture: np.ndarray = None  # as MNIST's are: uint8 (28, 28), 0 (background) to 255 (ink)
+    probabilities: np.ndarray = None  # float32 (10,)
     row: int = 1  # 1 is the top one
     place: int = 1  # in its row, 1 is the left one
 
@@ -504,28 +511,22 @@ def predict_digits(model, image):
     Raises:
         InputError: It is no image, or there is no digit in it.
     """
-    image, (width, height) = as_image(image)
-    pixels, scale = enlarge(on_paper(np.asarray(image)))
-    is_small = scale > 1
-    is_alone = is_small and image.width < 1.5 * image.height
-    digits, beside = find_digits(pixels, is_alone)
-    readings = read(model, digits)
-    if not is_alone:
-        pairs = zip(digits, readings)
-        readings = [part for pair in pairs for part in part_touching(model, *pair)]
-    if len(readings) > 1 and max(reading.confidence for reading in readings) < CERTAIN:
+    image, size = as_image(image)
+    pixels, scale, rim = enlarge(np.asarray(image))
+    has_one = rim > 0 and image.width < 1.5 * image.height
+    digits, beside = find_digits(pixels, has_one)
+    found = [part for whole in read(model, digits) for part in part_touching(model, whole)]
+    if len(found) > 1 and max(reading.confidence for reading in found) < CERTAIN:
         raise InputError("no digit found with certainty")
-    across, down = width / image.width / scale, height / image.height / scale
-    rim = RIM * scale * is_small
-    placed = []
-    for row, in_row in enumerate(in_rows(readings), 1):
+    readings = []
+    for row, in_row in enumerate(in_rows(found), 1):
         for place, reading in enumerate(in_row, 1):
-            left, top, wide, high = reading.box
-            box = (left - rim) * across, (top - rim) * down, wide * across, high * down
-            box = tuple(round(side) for side in box)
             doubt = find_doubt(reading, in_row, beside)
-            placed.append(reading._replace(box=box, doubt=doubt, row=row, place=place))
-    return placed
+            corner, sides = np.reshape(reading.box, (2, 2))
+            box = np.rint(np.divide([corner - rim, sides], scale) * size / image.size)
+            box = tuple(box.ravel().astype(int).tolist())
+            readings.append(reading._replace(box=box, doubt=doubt, row=row, place=place))
+    return readings
 
 
 def describe(readings):
@@ -541,51 +542,50 @@ def describe(readings):
 
 def list_doubts(readings):
     """List what is uncertain in one image, a text for each such digit."""
-    which = "digit {} " if len(readings) > 1 else ""
-    return [
-        which.format(position) + reading.doubt
-        for position, reading in enumerate(readings, 1)
-        if reading.doubt
-    ]
+    name = "digit {} " if len(readings) > 1 else ""
+    return [name.format(count) + it.doubt for count, it in enumerate(readings, 1) if it.doubt]
 
 
 def read(model, digits):
-    """Read found digits by the network; returns a Reading of each, not yet in a row."""
+    """Read digits that were found by the network; returns Readings that have probabilities."""
     pictures = np.array([as_mnist(digit.ink) for digit in digits])
     return [
-        Reading(picture, digit.box, probabilities, digit.score, digit.doubt)
-        for picture, digit, probabilities in zip(pictures, digits, predict(model, pictures))
+        digit._replace(picture=picture, probabilities=probabilities)
+        for digit, picture, probabilities in zip(digits, pictures, predict(model, pictures))
     ]
 
 
-def part_touching(model, digit, whole):
-    """Cut a digit that is uncertain into two where the network is certain of both.
+def part_touching(model, whole):
+    """Cut a digit that is uncertain into two where the network is sure of both.
 
-    It is cut upright, where the pen passes once: two digits touch there.
+    It is cut upright where the pen passes once and both are high: two digits touch there.
     """
-    left, top, width, height = digit.box
-    best = [whole]
-    if whole.confidence > CERTAIN:
-        return best
-    solid = digit.ink > 64
+    left, top, width, height = whole.box
+    solid = whole.ink > 64
     strokes = np.diff(solid, axis=0, prepend=False, append=False).sum(axis=0) / 2
-    for x in range(width // 5, width - width // 5, max(1, width // 24)):
-        sides = solid[:, :x], solid[:, x:]
-        is_high = all(side.any(axis=1).sum() > LEAST_PART * height for side in sides)
-        if strokes[x] > 1 or not is_high:
-            continue
-        first = digit._replace(ink=digit.ink[:, :x], box=(left, top, x, height))
-        second = digit._replace(ink=digit.ink[:, x:], box=(left + x, top, width - x, height))
-        parts = read(model, [first, second])
-        least = min(part.confidence for part in parts)
-        if least > max(SURE, min(part.confidence for part in best)):
-            best = parts
-    return best
+    halves = []
+    for x in np.flatnonzero(strokes <= 1):
+        heights = [side.any(axis=1).sum() for side in (solid[:, :x], solid[:, x:])]
+        if whole.confidence < CERTAIN and min(heights) > LEAST_PART * height:
+            halves += [
+                whole._replace(ink=whole.ink[:, :x], box=(left, top, x, height)),
+                whole._replace(ink=whole.ink[:, x:], box=(left + x, top, width - x, height)),
+            ]
+    if not halves:
+        return [whole]
+    halves = read(model, halves)
+    best = max(zip(halves[::2], halves[1::2]), key=least_confidence)
+    return best if least_confidence(best) > SURE else [whole]
+
+
+def least_confidence(readings):
+    """Return the confidence of the least certain digit."""
+    return min(reading.confidence for reading in readings)
 
 
 def find_doubt(reading, row, beside):
-    """Say what is uncertain about a digit of a row that has marks beside it, or ""."""
-    left, top, width, height = reading.box
+    """Say what is uncertain about a digit of a row, with marks beside it, or ""."""
+    _, _, width, height = reading.box
     x, y = middle(reading)
     if reading.confidence < CERTAIN:
         second = reading.probabilities.argsort()[-2]
@@ -597,44 +597,38 @@ def find_doubt(reading, row, beside):
     if len(row) > 1 and reading.digit == 1 and is_slash(reading):
         return "perhaps a slash"
     for mark in beside:
-        nearest = min(row, key=lambda other: abs(mark.x - middle(other)[0]))
-        is_near = abs(mark.x - x) < 3 * height and abs(mark.y - y) < height
-        if nearest is reading and is_near and mark.height > SPECK * height:
-            return f"perhaps a digit is missing {'after' if mark.x > x else 'before'} it"
+        mark_x, mark_y = middle(mark)
+        is_near = abs(mark_x - x) < 3 * height and abs(mark_y - y) < height
+        if is_near and mark.box[3] > SPECK * height:
+            return f"perhaps a digit is missing {'after' if mark_x > x else 'before'} it"
     return ""
 
 
 def is_slash(reading):
     """Tell whether a digit is one straight line that slants."""
-    _, sides, _ = cv2.minAreaRect(np.argwhere(reading.picture > 127).astype(np.float32))
-    _, _, width, height = reading.box
+    points = np.argwhere(reading.picture > 127)
+    height, width = np.ptp(points, axis=0)
+    _, sides, _ = cv2.minAreaRect(np.float32(points))
     return width > SLANT * height and min(sides) < STRAIGHT * max(sides)
 
 
 def in_rows(readings):
-    """Sort digits into rows, from the top, each from left to right; a row follows its own slope."""
+    """Sort digits into rows, from the top, each from left to right; a row may climb or fall."""
     rows = []
     for reading in sorted(readings, key=middle):
-        height = reading.box[3]
-        row = min(rows, key=lambda row: distance(row, reading), default=None)
-        if row and distance(row, reading) < max(height, row[-1].box[3]) * 0.7:
-            row.append(reading)
+        for row in rows:
+            climb = middle(reading)[1] - middle(row[-1])[1]
+            if abs(climb) < ROW * max(reading.box[3], row[-1].box[3]):
+                row.append(reading)
+                break
         else:
             rows.append([reading])
     return sorted(rows, key=lambda row: middle(row[0])[1])
 
 
-def distance(row, reading):
-    """Return how far above or below the line of a row a digit is, in pixels."""
-    (x, y), (first_x, first_y), (last_x, last_y) = map(middle, (reading, row[0], row[-1]))
-    is_long = last_x - first_x > 2 * reading.box[3]
-    slope = 0
-    return abs(y - last_y - slope * (x - last_x))
-
-
-def middle(reading):
-    """Return the middle of a digit's box."""
-    left, top, width, height = reading.box
+def middle(it):
+    """Return the middle of the box of a digit or a mark."""
+    left, top, width, height = it.box
     return left + width / 2, top + height / 2
 
 
@@ -649,16 +643,14 @@ LEVELS = 20, 40, 70, 110, 160  # of ink, from 0 to 255: from a hard pencil to a 
 SOFT = 3  # pixels around a mark: its soft edge
 
 # What makes a mark no stroke of a pen.
-LEAST_EDGE = 16  # of 255: paper has fainter and more blurred outlines
 LEAST_SCORE = 5000  # pixels of outline by their edge, 20 by 250: specks have less
 THICKEST = 0.28  # of its size: the thickest pens' digits are thinner, objects are not
-WIDEST = 2.5  # widths by height: a digit is less wide, the bar of a 5 is wider
-LINE = 0.4  # of the longer side of the image: a wider mark that is so wide is a line
+WIDEST = 2.5  # widths by height: a digit is less wide, a line is wider
 FRAME = 0.33  # of its outline is within it: it is the frame of a digit
 
 # What makes a mark a digit beside the clearest one, or a part of one.
 LEAST_CLEAR = 0.33  # of the clearest one's edge
-LEAST_SIZE = 0.35  # of its size, and at most as many times: digits of one writing
+LEAST_SIZE = 0.35  # of its size: digits of one writing
 LEAST_OUTLINE = 0.1  # of its score
 TALLEST = 1.4  # of its height: a digit with its parts; of a digit's width: a part of it
 PART_GAP = 0.3  # of its height: between a digit and its part, as the bar of a 5
@@ -671,45 +663,34 @@ SPECK = 0.2  # of a digit's height: less beside it is no digit that was missed
 SLANT = 0.4  # widths by height: a straight line that slants more is perhaps a slash
 STRAIGHT = 0.25  # widths by length of a straight line
 GAP = 1.1  # heights, so a digit and a half: a wider gap is between two numbers
+ROW = 0.7  # heights by which a digit may stand above or below the one before in its row
 
 
 class Mark(NamedTuple):
-    """A connected part of the ink."""
+    """A connected part of the ink, cut at a level."""
 
-    score: float  # how much sharp outline it has: its length by its edge
-    edge: float  # how much brightness changes there, 0 to 255; at a quarter of it, less
-    x: float  # of its middle, in pixels
-    y: float
-    width: int
-    height: int
-    thickness: float  # of its stroke, by the larger of width and height
-    sides: int  # of the image that it touches
+    box: tuple  # left, top, width, height in pixels
+    score: float  # how much sharp outline it has: the change of brightness, summed along it
+    edge: float  # its mean, 0 to 255
     ink: np.ndarray  # uint8 (h, w), of the whole image
     mark_at: np.ndarray  # the number of the mark at each pixel, int (h, w)
     number: int  # its own
-    point: tuple  # a pixel of it: row, column
 
 
-class Digit(NamedTuple):
-    """A digit that was found, not yet read."""
-
-    ink: np.ndarray  # uint8 (h, w), in its box
-    box: tuple  # left, top, width, height in pixels
-    score: float
-    doubt: str
-
-
-def find_digits(pixels, is_alone):
-    """Find the digits in an image, uint8 (h, w, 3), dark on light or light on dark.
+def find_digits(pixels, has_one):
+    """Find the digits in an image, uint8 (h, w, 4), dark on light or light on dark.
 
     All marks of all pictures of its ink compete; of those that overlap the clearest one stays.
-    Returns a list of Digits, and the Marks beside them; raises InputError where there is no digit.
+    Returns Readings without probabilities, of one digit only where there is room for no more, and
+    the Marks beside them; raises InputError where there is no digit.
     """
+    share = pixels[..., 3:] / 255
     options = []
-    for colours in (pixels, 255 - pixels):
-        ink, edges = extract_ink(colours)
-        marks = [mark for level in LEVELS for mark in marks_in(ink, edges, level)]
-        options.append(group(compete(marks), is_alone))
+    for colours in (pixels[..., :3], 255 - pixels[..., :3]):
+        on_white = np.uint8(colours * share + 255 * (1 - share))
+        ink, edges = extract_ink(on_white)
+        marks = compete([mark for level in LEVELS for mark in marks_in(ink, edges, level)])
+        options.append(([marks], []) if has_one and marks else group(marks))
     digits, beside = max(options, key=lambda option: sum(parts[0].score for parts in option[0]))
     if not digits:
         raise InputError("no digit found")
@@ -717,30 +698,13 @@ def find_digits(pixels, is_alone):
 
 
 def enlarge(pixels):
-    """Enlarge a small image, and put a rim around it; returns it, and how much larger it is."""
+    """Enlarge a small image with a rim around it; returns it, how much larger, and the rim."""
     scale = math.ceil(SMALL / max(pixels.shape))
-    if scale == 1:
-        return pixels, 1
-    pixels, rim = pixels.repeat(scale, 0).repeat(scale, 1), [RIM * scale] * 4
-    return cv2.copyMakeBorder(pixels, *rim, cv2.BORDER_CONSTANT, value=paper_of(pixels)), scale
-
-
-def paper_of(pixels):
-    """Return the colour of the paper, red, green, blue, alpha: what most of an image has."""
-    return np.median(pixels, axis=(0, 1)).tolist()
-
-
-def on_paper(pixels):
-    """Lay an image, uint8 (h, w, 4), on paper where it is transparent; returns uint8 (h, w, 3).
-
-    It is the colour of what most of it shows, or of what that can be seen on.
-    """
-    *colour, alpha = paper_of(pixels)
-    if not alpha:
-        seen = pixels[..., :3][pixels[..., 3] > 127]
-        colour = 255 * (np.median(seen) < 128)
-    share = pixels[..., 3:] / 255
-    return np.uint8(pixels[..., :3] * share + (1 - share) * colour)
+    rim = RIM * scale if scale > 1 else 0
+    paper = np.median(pixels, axis=(0, 1)).tolist()  # what most of an image has
+    pixels = pixels.repeat(scale, 0).repeat(scale, 1)
+    pixels = cv2.copyMakeBorder(pixels, *[rim] * 4, cv2.BORDER_CONSTANT, value=paper)
+    return pixels, scale, rim
 
 
 def extract_ink(colours):
@@ -754,49 +718,41 @@ def extract_ink(colours):
     paper = cv2.medianBlur(half, round(AROUND * max(half.shape)) | 1)
     paper = cv2.resize(paper, colours.shape[1::-1])
     ink = cv2.subtract(paper, colours).max(axis=2)
-    change = cv2.morphologyEx(colours, cv2.MORPH_GRADIENT, np.ones((5, 5)))
-    edges = change.max(axis=2)
-    return ink, edges  # Grain is no edge.
+    edges = cv2.morphologyEx(colours, cv2.MORPH_GRADIENT, np.ones((5, 5))).max(axis=2)
+    return ink, edges
 
 
 def marks_in(ink, edges, level):
     """Yield the marks of a picture of ink, cut at a level, that may be strokes of a pen."""
     mask = np.uint8(ink > level)
-    count, mark_at, boxes, _ = cv2.connectedComponentsWithStats(mask)
+    count, mark_at, stats, _ = cv2.connectedComponentsWithStats(mask)
     outline = cv2.erode(mask, None) < mask
     lengths = np.bincount(mark_at[outline], minlength=count)
     scores = np.bincount(mark_at[outline], edges[outline], count)
-    for index in np.flatnonzero(scores > LEAST_SCORE):
-        number = index
-        left, top, width, height, area = boxes[number].tolist()
-        at_sides = left == 0, top == 0, left + width == ink.shape[1], top + height == ink.shape[0]
+    for number in np.flatnonzero(scores > LEAST_SCORE):
+        *box, area = stats[number].tolist()
         mark = Mark(
-            score=scores[index],
-            edge=scores[index] / lengths[index],
-            x=left + width / 2,
-            y=top + height / 2,
-            width=width,
-            height=height,
-            thickness=2 * area / lengths[index] / max(width, height),
-            sides=sum(at_sides),
-            ink=ink,
-            mark_at=mark_at,
-            number=number,
-            point=(top, left + np.argmax(mark_at[top, left : left + width] == number)),
+            tuple(box), scores[number], scores[number] / lengths[number], ink, mark_at, number
         )
-        if not refusal(mark):
+        if not refusal(mark, 2 * area / lengths[number]):
             yield mark
 
 
-def refusal(mark):
-    """Say why a mark is no stroke of a pen, or ""."""
-    if mark.edge < LEAST_EDGE:
-        return "faint or blurred"
-    if mark.thickness > THICKEST:
+def refusal(mark, thickness):
+    """Say why a mark whose stroke is so many pixels thick is no stroke of a pen, or ""."""
+    _, _, width, height = mark.box
+    if thickness > THICKEST * max(width, height):
         return "thick"
-    if mark.width > max(WIDEST * mark.height, LINE * max(mark.ink.shape)):
+    if width > WIDEST * height:
         return "a line"
-    return "at a corner of the image, or across it" if mark.sides > 1 else ""
+    return "at a corner of the image, or across it" if sides(mark) > 1 else ""
+
+
+def sides(mark):
+    """Count the sides of the image that a mark touches."""
+    left, top, width, height = mark.box
+    high, wide = mark.ink.shape
+    return (left == 0) + (top == 0) + (left + width == wide) + (top + height == high)
 
 
 def compete(marks):
@@ -810,37 +766,40 @@ def compete(marks):
 
 def overlap(mark, other):
     """Tell whether the middle of one mark is in the box of the other."""
-    across, down = 2 * abs(mark.x - other.x), 2 * abs(mark.y - other.y)
-    return any(across < one.width and down < one.height for one in (mark, other))
+    (x, y), (other_x, other_y) = middle(mark), middle(other)
+    across, down = 2 * abs(x - other_x), 2 * abs(y - other_y)
+    return any(across < one.box[2] and down < one.box[3] for one in (mark, other))
 
 
 def is_frame(mark, marks):
     """Tell whether a mark is a frame, box or circle: much of what may be digits lies within it."""
-    within = [
-        other
-        for other in marks
-        if 2 * abs(mark.x - other.x) < mark.width - other.width
-        and 2 * abs(mark.y - other.y) < mark.height - other.height
-        and mark.mark_at[other.point] != mark.number
-    ]
+    within = [other for other in marks if is_within(other, mark)]
     return sum(other.score for other in compete(within)) > FRAME * mark.score
 
 
-def group(marks, is_alone):
-    """Group marks, the best first, into digits, lists of their parts; returns them and the rest.
+def is_within(mark, frame):
+    """Tell whether a mark lies in the box of another one, and is no part of it."""
+    left, top, width, height = mark.box
+    frame_left, frame_top, frame_width, frame_height = frame.box
+    x = left + np.argmax(mark.mark_at[top, left : left + width] == mark.number)
+    return (
+        frame_left < left < left + width < frame_left + frame_width
+        and frame_top < top < top + height < frame_top + frame_height
+        and frame.mark_at[top, x] != frame.number
+    )
 
-    Where there is room for one digit all marks are its parts.
-    """
+
+def group(marks):
+    """Group marks, the best first, into digits, lists of their parts; returns them and the rest."""
     digits, beside = [], []
     for mark in marks:
         best = marks[0]
-        size = max(mark.width, mark.height) / max(best.width, best.height)
-        whole = next((parts for parts in digits if is_alone or belongs(mark, parts[0], best)), None)
+        _, _, width, height = mark.box
+        whole = next((parts for parts in digits if belongs(mark, parts[0], best)), None)
         if whole:
             whole.append(mark)
         elif (
-            LEAST_SIZE < size < 1 / LEAST_SIZE
-            and mark.width < WIDEST * mark.height
+            max(width, height) > LEAST_SIZE * max(best.box[2:])
             and mark.edge > LEAST_CLEAR * best.edge
             and mark.score > LEAST_OUTLINE * best.score
         ):
@@ -852,23 +811,26 @@ def group(marks, is_alone):
 
 def belongs(mark, digit, best):
     """Tell whether a mark is a part of a digit: close above or below it, no higher together."""
-    top = min(mark.y - mark.height / 2, digit.y - digit.height / 2)
-    bottom = max(mark.y + mark.height / 2, digit.y + digit.height / 2)
-    gap = bottom - top - mark.height - digit.height
-    is_above = abs(mark.x - digit.x) < digit.width / 2 and mark.width < TALLEST * digit.width
-    return is_above and gap < PART_GAP * best.height and bottom - top < TALLEST * best.height
+    _, _, width, height = mark.box
+    _, _, digit_width, digit_height = digit.box
+    (x, y), (digit_x, digit_y) = middle(mark), middle(digit)
+    gap = abs(y - digit_y) - (height + digit_height) / 2
+    return (
+        abs(x - digit_x) < digit_width / 2
+        and width < TALLEST * digit_width
+        and gap < PART_GAP * best.box[3]
+        and height + gap + digit_height < TALLEST * best.box[3]
+    )
 
 
 def as_digit(parts):
-    """Make a Digit of a mark and its parts, with the soft edges of the strokes."""
-    digit = parts[0]
+    """Make a Reading of a mark and its parts, with the soft edges of the strokes."""
     mask = np.uint8(np.any([part.mark_at == part.number for part in parts], axis=0))
-    box = cv2.boundingRect(mask)
     mask = cv2.dilate(mask, None, iterations=SOFT)
-    left, top, width, height = cv2.boundingRect(mask)
+    left, top, width, height = box = cv2.boundingRect(mask)
     window = np.s_[top : top + height, left : left + width]
-    ink = cv2.normalize(digit.ink[window] * mask[window], None, 255, 0, cv2.NORM_INF)
-    return Digit(ink, box, digit.score, "perhaps cut off" if digit.sides else "")
+    ink = cv2.normalize(parts[0].ink[window] * mask[window], None, 255, 0, cv2.NORM_INF)
+    return Reading(ink, box, parts[0].score, "perhaps cut off" if sides(parts[0]) else "")
 
 
 if __name__ == "__main__":
