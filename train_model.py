@@ -283,6 +283,7 @@ def train(model, train_set, validation_set, recipe=RECIPE, callbacks=()):
     """
     epochs = recipe["epochs"]
     batches = training_batches(*train_set, recipe)
+    validation_batches = tf.data.Dataset.from_tensor_slices(validation_set).batch(250)
     keep_best = keras.callbacks.EarlyStopping(
         "val_loss", patience=recipe["patience"] or epochs, restore_best_weights=True
     )
@@ -302,11 +303,7 @@ def train(model, train_set, validation_set, recipe=RECIPE, callbacks=()):
                 epochs=epochs,
                 verbose=1 if sys.stderr.isatty() else 2,  # bars, or a line an epoch
                 callbacks=[keep_best, *callbacks],
-                validation_data=(
-                    as_input(validation_set[0]),
-                    tf.one_hot(validation_set[1], CLASSES),
-                ),
-                validation_batch_size=250,
+                validation_data=validation_batches.map(as_pair),
                 shuffle=False,  # Keras would warn that it cannot shuffle a Dataset; this one is.
             )
     except KeyboardInterrupt:
@@ -339,6 +336,11 @@ def training_batches(images, labels, recipe):
     batch_size = recipe["batch_size"] or min(64 * recipe["epochs"], 256)
     batches = tf.data.Dataset.zip(order.batch(batch_size), randoms)
     return batches.map(make_batch, num_parallel_calls=2).prefetch(4)
+
+
+def as_pair(images, labels):
+    """Convert images and labels to what the network takes and is to return."""
+    return as_input(images), tf.one_hot(labels, CLASSES)
 
 
 def as_input(images):
@@ -628,7 +630,7 @@ def with_synthetic(train_set, seed):
     """Add synthetic digits to a training set; returns the new set."""
     count = math.ceil(SYNTHETIC_SHARE * len(train_set[0]))
     synthetic = synthetic_digits(count, (2, seed))  # others than load_digits makes
-    return [np.concatenate(both) for both in zip(train_set, synthetic)]
+    return [tf.concat(both, axis=0) for both in zip(train_set, synthetic)]
 
 
 def synthetic_digits(count, seed):
@@ -639,12 +641,13 @@ def synthetic_digits(count, seed):
         seed: An int, or several; the same seed writes the same ones.
 
     Returns:
-        Images, uint8 (count, 28, 28), 0 (background) to 255 (ink), and labels, int64 (count,).
+        Images, uint8 (count, 28, 28), 0 (background) to 255 (ink), and labels, uint8 (count,).
     """
     print(f"making {count:,} synthetic digits ...", file=sys.stderr)
     rng = np.random.default_rng(seed)
     labels = rng.integers(CLASSES, size=count)
-    return np.array([write_digit(choose_way(label, rng), rng) for label in labels]), labels
+    images = [write_digit(choose_way(label, rng), rng) for label in labels]
+    return np.array(images), np.uint8(labels)
 
 
 def choose_way(digit, rng):
