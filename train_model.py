@@ -2,12 +2,10 @@
 
     python train_model.py
 
-trains on MNIST, prints the training statistics, saves the network as
-`digit_classifier.keras` and a plot of accuracy and loss. `--help` lists the
-options; `predict_model.py` scores the network.
+trains on MNIST, prints how well the network reads, saves it as `digit_classifier.keras`, and a plot
+of accuracy and loss. Settings are in RECIPE below; `predict_model.py` scores the network.
 
-Importing this file has Keras work with TensorFlow, float32 and channels last,
-whatever is set around it.
+Importing this file has Keras work with TensorFlow, float32 and channels last, whatever is set.
 """
 
 import argparse
@@ -132,12 +130,12 @@ def parse_arguments():
     add("--output", metavar="FILE", default=MODEL_FILE, help="the network's file, .keras or .h5")
     add("--architecture", choices=ARCHITECTURES, default="5x5", help="the network")
     add("--recipe", choices=["ours", "published"], default="ours", help="how it is trained")
-    add("--epochs", type=int, help="passes over the images; None: as the recipe says")
-    add("--seed", type=int, help="seed of everything random; None: as the recipe says")
+    number = {"type": int, "metavar": "N", "default": argparse.SUPPRESS}  # none unless it is typed
+    add("--epochs", **number, help="passes over the training images (default: the recipe's)")
+    add("--seed", **number, help="seed of everything random (default: the recipe's)")
     arguments = parser.parse_args()
     published = PUBLISHED[arguments.architecture] if arguments.recipe == "published" else {}
-    typed = {"epochs": arguments.epochs, "seed": arguments.seed}
-    typed = {name: value for name, value in typed.items() if value is not None}
+    typed = {name: value for name, value in vars(arguments).items() if name in RECIPE}
     recipe = RECIPE | published | typed
     if not arguments.output.endswith((".keras", ".h5")):
         parser.error("argument --output: the name must end in .keras or .h5")
@@ -339,7 +337,7 @@ def training_batches(images, labels, recipe):
 
 
 def as_pair(images, labels):
-    """Convert images and labels to what the network takes and is to return."""
+    """Convert images and labels to what the network takes, and to what it is to return."""
     return as_input(images), tf.one_hot(labels, CLASSES)
 
 
@@ -627,7 +625,7 @@ CANVAS = 224  # pixels of a side
 
 
 def with_synthetic(train_set, seed):
-    """Add synthetic digits to a training set; returns the new set."""
+    """Add synthetic digits to a training set; returns both as tensors."""
     count = math.ceil(SYNTHETIC_SHARE * len(train_set[0]))
     synthetic = synthetic_digits(count, (2, seed))  # others than load_digits makes
     return [tf.concat(both, axis=0) for both in zip(train_set, synthetic)]
@@ -668,9 +666,8 @@ def write_digit(way, rng):
         # generation", 1974).
         corners = [[0.75, 0.25], [0.25, 0.75]] @ np.stack([points[:-1], points[1:]], axis=1)
         lines.append(np.int32([points[0], *corners.reshape(-1, 2), points[-1]]))
-    canvas = np.zeros((CANVAS, CANVAS), np.uint8)
     pen = round(rng.uniform(*PENS) * min(size))
-    ink = cv2.polylines(canvas, lines, False, 255, pen, cv2.LINE_AA)
+    ink = cv2.polylines(np.zeros((CANVAS, CANVAS), np.uint8), lines, False, 255, pen, cv2.LINE_AA)
     return centred(fitted(ink, rng.integers(*SHARPNESS)))
 
 
