@@ -333,7 +333,9 @@ def training_batches(images, labels, recipe):
     randoms = tf.data.Dataset.random(recipe["seed"], rerandomize_each_iteration=True)
     batch_size = recipe["batch_size"] or min(64 * recipe["epochs"], 256)
     batches = tf.data.Dataset.zip(order.batch(batch_size), randoms)
-    return batches.map(make_batch, num_parallel_calls=2).prefetch(4)
+    options = tf.data.Options()
+    options.autotune.enabled = False  # `fit` would wait seconds for its thread, which sleeps.
+    return batches.map(make_batch, num_parallel_calls=2).prefetch(4).with_options(options)
 
 
 def as_pair(images, labels):
