@@ -513,7 +513,9 @@ def drawable(text):
 
 def save_plot(figure, path):
     """Save a figure as PNG, and say where."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    path = Path(path)
+    figure.canvas.manager.set_window_title(path.stem)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings(action="ignore"):  # of letters that Matplotlib's font has not
         figure.savefig(path, dpi=150)
     print_result("plot saved as", path)
