@@ -190,6 +190,7 @@ def load_digits(source, subset):
         return *load_mnist(subset), "MNIST"
     if source == "synthetic":
         count, seed = (60_000, 0) if subset == "train" else (10_000, 1)
+        print(f"making {count:,} synthetic digits ...", file=sys.stderr)
         return *synthetic_digits(count, seed), SYNTHETIC
     return *read_npz(source, subset), Path(source).name
 
@@ -512,13 +513,16 @@ def drawable(text):
 
 
 def save_plot(figure, path):
-    """Save a figure as PNG, and say where."""
+    """Save a figure as PNG, and say where; where that cannot be, the results are as good."""
     path = Path(path)
     figure.canvas.manager.set_window_title(path.stem)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings(action="ignore"):  # of letters that Matplotlib's font has not
-        figure.savefig(path, dpi=150)
-    print_result("plot saved as", path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with warnings.catch_warnings(action="ignore"):  # of letters that Matplotlib's font has not
+            figure.savefig(path, dpi=150)
+        print_result("plot saved as", path)
+    except OSError as error:
+        print_message("warning", f"{path}: the plot cannot be saved ({error.strerror})")
 
 
 # ---------------------------------------------------------------- messages and errors
@@ -558,8 +562,8 @@ def run_as_script(main):
         status = 1
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (InputError, OSError) as error:
-        status = 1
-        print_message("error", error)
+        status, file = 1, getattr(error, "filename", None)
+        print_message("error", f"{file}: {error.strerror}" if file else error)
     except KeyboardInterrupt:
         status = 130  # by custom 128 plus the number of the signal
         print_message("error", "interrupted")

@@ -135,6 +135,19 @@ def test_plot_shows_a_box_at_each_digit_and_what_the_network_saw(album, read):
     assert np.array_equal(seen.images[0].get_array(), np.block([*map(list, rows)]))
 
 
+@pytest.mark.parametrize("arguments", [["photos"], ["--data", "a.npz"]])
+def test_plots_are_shown_also_where_they_cannot_be_saved(album, read, monkeypatch, arguments):
+    shown = []
+    monkeypatch.setattr(plt, "show", lambda: shown.extend(plt.get_fignums()))
+    np.savez(album / "a.npz", x_test=np.zeros((9, 28, 28), np.uint8), y_test=np.arange(9))
+    results = read(*arguments).stdout.partition("  plot saved as")[0]
+    (album / "file").touch()
+    run = read(*arguments, "--plots", "file")
+    lines = run.stderr.splitlines()
+    assert run.stdout == results and shown[: len(shown) // 2] == shown[len(shown) // 2 :] != []
+    assert lines and all(line.startswith(f"{PREDICT}: warning: file/") for line in lines)
+
+
 def listed(folder, *names):
     """Make files in a folder; returns which of them are read."""
     for name in names:
