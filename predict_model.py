@@ -21,6 +21,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+sys.path.append(str(Path(__file__).resolve().parent))  # With PYTHONSAFEPATH it is not there.
+
 # First, as it sets Keras up.
 from train_model import (
     CLASSES,
@@ -598,8 +600,7 @@ def find_doubt(reading, row, beside):
         return "perhaps a slash"
     for mark in beside:
         mark_x, mark_y = middle(mark)
-        is_near = abs(mark_x - x) < 3 * height and abs(mark_y - y) < height
-        if is_near and mark.box[3] > SPECK * height:
+        if abs(mark_x - x) < 3 * height and abs(mark_y - y) < height:
             return f"perhaps a digit is missing {'after' if mark_x > x else 'before'} it"
     return ""
 
@@ -659,7 +660,6 @@ PART_GAP = 0.3  # of its height: between a digit and its part, as the bar of a 5
 SURE = 0.99  # confidence: only so are two parts of a digit taken for two, and wide ones not
 LEAST_PART = 0.6  # of the height of digits that touch: each of them
 WIDE = 1.2  # widths by height: more is perhaps two digits
-SPECK = 0.2  # of a digit's height: less beside it is no digit that was missed
 SLANT = 0.4  # widths by height: a straight line that slants more is perhaps a slash
 STRAIGHT = 0.25  # widths by length of a straight line
 GAP = 1.1  # heights, so a digit and a half: a wider gap is between two numbers
@@ -717,9 +717,9 @@ def extract_ink(colours):
     half = np.ascontiguousarray(colours[::2, ::2])  # to save time
     paper = cv2.medianBlur(half, round(AROUND * max(half.shape)) | 1)
     paper = cv2.resize(paper, colours.shape[1::-1])
-    ink = cv2.subtract(paper, colours).max(axis=2)
-    edges = cv2.morphologyEx(colours, cv2.MORPH_GRADIENT, np.ones((5, 5))).max(axis=2)
-    return ink, edges
+    ink = cv2.subtract(paper, colours)
+    edges = cv2.morphologyEx(colours, cv2.MORPH_GRADIENT, np.ones((5, 5)))
+    return [np.max(cv2.split(channels), axis=0) for channels in (ink, edges)]
 
 
 def marks_in(ink, edges, level):

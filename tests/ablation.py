@@ -60,10 +60,10 @@ def main():
 def train(way, train_set, validation_set, path):
     """Train a network, and save it, and beside it its fastest epoch in seconds."""
     if way["synthetic"]:
-        train_set, _ = train_model.with_synthetic(train_set, way["seed"])
+        train_set = train_model.with_synthetic(train_set, way["seed"])
     if way["optimizer"] == "one-cycle-adam":
         steps = way["epochs"] * len(train_model.training_batches(*train_set, way))
-        way = way | {"optimizer": train_model.our_optimizer(0.01, steps)}
+        way = way | {"optimizer": train_model.our_optimizer(steps)}
         way["optimizer"].exclude_layers = [""]  # All layers are left to its Adam.
     train_model.fastest_policy = lambda: way["policy"]
     keras.utils.set_random_seed(way["seed"])

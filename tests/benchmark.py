@@ -88,7 +88,7 @@ def train_in_pytorch(train_set, validation_set, seed, clock):
     bfloat16 = train_model.fastest_policy() == "mixed_bfloat16"
     (images, labels), (others, true) = (
         (
-            torch.tensor(train_model.as_input(images)).permute(0, 3, 1, 2),
+            torch.tensor(train_model.as_input(images).numpy()).permute(0, 3, 1, 2),
             torch.tensor(labels).long(),
         )
         for images, labels in (train_set, validation_set)

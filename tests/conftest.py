@@ -128,7 +128,9 @@ def small_data(tmp_path_factory):
 def trained(small_data, tmp_path_factory):
     """Path of a network that train_model.py made, and what it printed."""
     folder = tmp_path_factory.mktemp("trained")
-    run = run_main(TRAIN, "--data", small_data, "--batch-size", 32, cwd=folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(train_model.RECIPE, "batch_size", 32)
+        run = run_main(TRAIN, "--data", small_data, cwd=folder)
     return folder / train_model.MODEL_FILE, run
 
 

@@ -33,27 +33,27 @@ def test_network_is_the_documented_one(name, parameters, dropouts):
     assert {layer["activation"] for layer in hidden if "activation" in layer} == {"relu"}
 
 
-PLAIN = {"batch_size": 32, "optimizer": "adam", "learning_rate": None, "patience": None}
-PLAIN |= {"augment": False, "label_smoothing": 0}
+PLAIN = {"batch_size": 32, "optimizer": "adam", "augment": False, "label_smoothing": 0}
 LARGE = {"epochs": 50, "batch_size": 128, "optimizer": "adadelta", "patience": 5}
+LARGE["validation_split"] = 1 / 12
 
 
 @pytest.mark.parametrize(
     "typed, expected",
     [
-        ([], RECIPE | {"data": "auto"}),
-        (["--recipe=published"], PLAIN | {"epochs": 5}),
+        ([], {}),
+        (["--seed=0", "--epochs=7"], {"epochs": 7}),
+        (["--recipe=published"], PLAIN),
         ([*PUBLISHED, "3x3"], PLAIN | {"epochs": 10}),
         ([*PUBLISHED, "3x3-pooled"], PLAIN | {"epochs": 10}),
-        ([*PUBLISHED, "3x3-dropout"], PLAIN | LARGE | {"validation_split": 1 / 12}),
+        ([*PUBLISHED, "3x3-dropout"], PLAIN | LARGE),
         ([*PUBLISHED, "3x3-dropout", "--epochs=7"], PLAIN | LARGE | {"epochs": 7}),
-        (["--recipe=published", "--augment"], PLAIN | {"augment": True}),
     ],
 )
 def test_typed_option_wins_over_the_recipe(monkeypatch, typed, expected):
     monkeypatch.setattr(sys, "argv", [TRAIN, *typed])
-    arguments = vars(train_model.parse_arguments())
-    assert {name: arguments[name] for name in expected} == expected
+    _, recipe = train_model.parse_arguments()
+    assert recipe == RECIPE | expected
 
 
 def test_options_reach_the_training_and_validation_images_the_calibration(
@@ -66,12 +66,10 @@ def test_options_reach_the_training_and_validation_images_the_calibration(
     calls = []
     monkeypatch.setattr(train_model, "train", lambda *given: calls.extend(given))
     monkeypatch.setattr(train_model, "calibrate", calibrate)
-    typed = "--epochs=3", "--learning-rate=0.5", "--seed=9", "--no-augment"
-    run_main(TRAIN, "--data", small_data, *typed, cwd=tmp_path, status=130)
+    run_main(TRAIN, "--data", small_data, "--epochs=3", "--seed=9", cwd=tmp_path, status=130)
     _, (images, _), (others, _), recipe, calibrated_on = calls
-    options = {"epochs": 3, "learning_rate": 0.5, "seed": 9, "augment": False}
-    assert recipe == RECIPE | options and calibrated_on is others
-    assert (len(images), len(others)) == (1200, 300)
+    assert recipe == RECIPE | {"epochs": 3, "seed": 9} and calibrated_on is others
+    assert (len(images), len(others)) == (1350, 300)
 
 
 @pytest.mark.parametrize("share, count", [(0.196, 80), (0.006, 99), (0.994, 1)])
@@ -91,14 +89,14 @@ def test_integers_in_the_layout_of_keras_are_taken(tmp_path, shape, kind):
     np.savez(tmp_path / "a.npz", x_train=given, y_train=labels.astype(kind))
     read, digits, name = train_model.load_digits(tmp_path / "a.npz", "train")
     assert np.array_equal(read, images) and read.dtype == np.uint8
-    assert np.array_equal(digits, labels) and digits.dtype == np.int64 and name == "a.npz"
+    assert np.array_equal(digits, labels) and digits.dtype.isnative and name == "a.npz"
 
 
 def test_synthetic_digits_come_in_all_ways_of_writing_with_their_labels(monkeypatch):
     written, blank = [], np.zeros((28, 28))
     monkeypatch.setattr(train_model, "write_digit", lambda way, _: written.append(way) or blank)
     _, labels = synthetic_digits(2000, 0)
-    expected = {(way, digit) for digit, ways in HANDWRITING.items() for way in ways}
+    expected = {(way, int(way[0])) for way in HANDWRITING.split("\n")[1:-1]}
     assert set(zip(written, labels.tolist(), strict=True)) == expected
 
 
@@ -142,29 +140,18 @@ def test_epoch_holds_each_image_with_its_smoothed_label_once_as_the_seed_says(au
         assert np.allclose(wanted, 0.8 * np.eye(CLASSES)[labels[order]] + 0.02)
 
 
-@pytest.mark.parametrize("name", ["adam", "adadelta", "muon"])
-def test_optimizer_by_its_name_is_plain_keras(name):
-    ours, plain = train_model.make_optimizer(name, None, 9), keras.optimizers.get(name)
-    assert ours.get_config() == plain.get_config() | {"name": ours.name}
-    rate = train_model.make_optimizer(name, 0.3, 9).learning_rate
-    assert float(rate) == pytest.approx(0.3)
-
-
-@pytest.mark.parametrize(
-    "epochs, batch_size, steps, typed, highest",
-    [(2, 80, 4, None, 0.01), (1, None, 5, None, 0.01), (5, None, 2, 0.5, 0.5)],
-)
-def test_one_cycle_rises_and_falls_over_all_steps(epochs, batch_size, steps, typed, highest):
+@pytest.mark.parametrize("epochs, batch_size, steps", [(2, 80, 4), (1, None, 5), (5, None, 2)])
+def test_one_cycle_rises_and_falls_over_all_steps(epochs, batch_size, steps):
     """By default a batch has 64 images for each epoch, and at most 256."""
     model, digits, rates = small_network(), synthetic_digits(300, 3), []
-    settings = {"epochs": epochs, "batch_size": batch_size, "learning_rate": typed}
+    settings = {"epochs": epochs, "batch_size": batch_size}
     train_model.train(model, digits, digits, RECIPE | settings)
     assert int(model.optimizer.iterations) == epochs * steps
     for step in range(epochs * steps + 1):
         model.optimizer.iterations.assign(step)
         rates.append(float(model.optimizer.learning_rate))
     assert [rates[0], rates[-1]] == pytest.approx([0, 0], abs=1e-6)
-    assert np.argmax(rates) in (1, 2) and max(rates) == pytest.approx(highest)
+    assert np.argmax(rates) in (1, 2) and max(rates) == pytest.approx(0.01)
 
 
 @pytest.mark.parametrize("onednn, policy", [("1", "mixed_bfloat16"), ("0", "float32")])
@@ -178,7 +165,8 @@ def test_bfloat16_is_used_only_where_it_is_fast(monkeypatch, tmp_path, onednn, p
 
 SEVEN, ONE = [0.001] * 7 + [0.991, 0.001, 0.001], [0.001, 0.991] + [0.001] * 8
 THREE = [0.001, 0.001, 0.001, 0.55, 0.001, 0.001, 0.001, 0.442, 0.001, 0.001]
-STILL = RECIPE | {"optimizer": "sgd", "learning_rate": 1e-12, "augment": False}
+STILL = {"class_name": "SGD", "config": {"learning_rate": 1e-12}}
+STILL = RECIPE | {"optimizer": STILL, "augment": False}
 
 
 @pytest.mark.parametrize("patience, epochs", [(None, 5), (2, 3)])
@@ -186,7 +174,7 @@ def test_best_epoch_is_kept_in_float32(monkeypatch, patience, epochs):
     def answer(epoch, logs):
         model.layers[-1].set_weights([np.zeros((784, 10)), np.log(answers[epoch])])
 
-    # Of ten images, seven are sevens. "Three" has the lower loss, "seven" is right more often.
+    # Of ten images, seven are sevens. "Seven" is right more often, "three" has the lower loss.
     answers = [THREE, SEVEN, ONE, ONE, ONE]
     images, labels = np.zeros((10, 28, 28), np.uint8), np.array([7] * 7 + [3] * 3)
     model, sets = small_network(), ((images[:9], np.ones(9, int)), (images, labels))
@@ -194,7 +182,7 @@ def test_best_epoch_is_kept_in_float32(monkeypatch, patience, epochs):
     monkeypatch.setattr(train_model, "fastest_policy", lambda: "mixed_bfloat16")
     history = train_model.train(model, *sets, STILL | {"patience": patience}, [callback])
     assert len(history["val_accuracy"]) == epochs
-    assert np.allclose(model(as_input(images[:1])), [SEVEN], atol=1e-3)
+    assert np.allclose(model(as_input(images[:1])), [THREE], atol=1e-3)
     assert {layer.compute_dtype for layer in model.layers} == {"float32"}
 
 
@@ -235,16 +223,15 @@ def test_calibration_finds_the_lowest_loss_and_changes_no_decision(trained, smal
 
 def test_training_prints_what_the_saved_network_does(trained, small_data):
     path, run = trained
-    assert "93,418" in run.stdout and result(run.stdout, "epochs") == "5"
-    assert result(run.stdout, "trained on") == "1,200 of small.npz and 150 synthetic"
+    assert "93,418" in run.stdout
     assert files_in(path.parent).keys() == {path.name, "plots", "plots/training_curves.png"}
     progress = run.stderr.splitlines()
-    assert len(progress) == 10 and all("Epoch" in line for line in progress[::2])
+    assert len(progress) == 11 and progress[0] == "making 150 synthetic digits ..."
+    assert all("Epoch" in line for line in progress[1::2])
     model = keras.saving.load_model(path)
     model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
     images, labels, _ = train_model.load_digits(small_data, "train")
     train_set, validation_set = train_model.split(images, labels, 0.2)
-    train_set, _ = train_model.with_synthetic(train_set, 0)
     for part, (pictures, digits) in (("training", train_set), ("validation", validation_set)):
         loss, accuracy = model.evaluate(as_input(pictures), digits, verbose=0)
         printed = result(run.stdout, f"{part} accuracy")
@@ -255,7 +242,7 @@ def test_training_prints_what_the_saved_network_does(trained, small_data):
 def test_saved_network_is_plain_keras_that_can_be_trained_further(tmp_path, architecture, ending):
     path, model = tmp_path / f"a.{ending}", train_model.build_model(architecture, "a \udcff.npz")
     model.layers[0].trainable = False
-    model.compile(train_model.make_optimizer(RECIPE["optimizer"], None, 9), "mse")
+    model.compile(train_model.our_optimizer(9), "mse")
     before = model.get_config()
     train_model.save_model(model, path)
     assert model.get_config() == before and type(model.optimizer) is keras.optimizers.Muon
@@ -282,7 +269,6 @@ def test_saved_network_is_plain_keras_that_can_be_trained_further(tmp_path, arch
 
 def test_another_network_is_trained_as_published(small_data, monkeypatch, tmp_path):
     shown = []
-    monkeypatch.setattr(train_model, "calibrate", None)  # It is part of our recipe only.
     monkeypatch.setattr(train_model.plt, "show", lambda: shown.append("curves"))
     options = [*PUBLISHED, "3x3-pooled", "--epochs", 2, "--plots", "b/c", "--output", "folder/a.h5"]
     run = run_main(TRAIN, "--data", small_data, *options, cwd=tmp_path)
@@ -294,9 +280,9 @@ def test_another_network_is_trained_as_published(small_data, monkeypatch, tmp_pa
 def test_curves_show_both_sets_over_the_epochs():
     history = {"accuracy": [0.5, 0.7], "val_accuracy": [0.6, 0.8]}
     history |= {"loss": [3, 2], "val_loss": [2, 1]}
-    figure = train_model.plot_history(history, "a$_$.npz", RECIPE)
+    figure = train_model.plot_history(history, "a$_$.npz")
     for axis, name in zip(figure.axes, ("accuracy", "loss"), strict=True):
         training, validation = axis.lines
-        assert name in axis.get_ylabel() and "distorted" in training.get_label()
+        assert name in axis.get_ylabel() and "training" in training.get_label()
         assert training.get_xydata().tolist() == [*map(list, enumerate(history[name], 1))]
         assert [*validation.get_ydata()] == history[f"val_{name}"]
