@@ -756,9 +756,9 @@ def sides(mark):
 
 
 def compete(marks):
-    """Return the marks with the highest scores, the best first, none of which overlap."""
+    """Return the marks with the most and sharpest outline, the best first; none overlap."""
     kept = []
-    for mark in sorted(marks, key=lambda mark: mark.score, reverse=True):
+    for mark in sorted(marks, key=lambda mark: mark.score * mark.edge, reverse=True):
         if not any(overlap(mark, other) for other in kept) and not is_frame(mark, marks):
             kept.append(mark)
     return kept
