@@ -639,7 +639,6 @@ SIDE = 480  # pixels of an image's longer side; finer detail than this is noise
 SMALL = 64  # pixels of the longer side; a smaller image is enlarged, and has room for one digit
 RIM = 4  # pixels of paper around a small image, whose ink may reach its sides
 BLUR = 0.7  # pixels, a Gaussian's standard deviation: grain and compression are finer than strokes
-AROUND = 0.63  # of the longer side: most of what is so near is paper
 LEVELS = 20, 40, 70, 110, 160  # of ink, from 0 to 255: from a hard pencil to a marker
 SOFT = 3  # pixels around a mark: its soft edge
 
@@ -680,12 +679,12 @@ class Mark(NamedTuple):
 def find_digits(pixels, has_one):
     """Find the digits in an image, uint8 (h, w, 4), dark on light or light on dark.
 
-    All marks of all pictures of its ink compete; of those that overlap the clearest one stays.
+    All marks of ink, cut at all levels, compete; of those that overlap the clearest one stays.
     Returns Readings without probabilities, of one digit only where there is room for no more, and
     the Marks beside them; raises InputError where there is no digit.
     """
-    share = pixels[..., 3:] / 255
     options = []
+    share = pixels[..., 3:] / 255
     for colours in (pixels[..., :3], 255 - pixels[..., :3]):
         on_white = np.uint8(colours * share + 255 * (1 - share))
         ink, edges = extract_ink(on_white)
@@ -708,16 +707,13 @@ def enlarge(pixels):
 
 
 def extract_ink(colours):
-    """Make a picture of the ink, and one of the edges, both uint8 (h, w), of an image.
+    """Make a picture of the ink, and one of the edges, both uint8 (h, w), of colours (h, w, 3).
 
-    Ink is darker than the paper, in any colour. The paper is the median of all around
-    (Huang, Yang and Tang, "A fast two-dimensional median filtering algorithm", 1979).
+    Ink is what is darker than the paper, in any colour; the paper is the median of all.
     """
     colours = cv2.GaussianBlur(colours, (0, 0), BLUR)
-    half = np.ascontiguousarray(colours[::2, ::2])  # to save time
-    paper = cv2.medianBlur(half, round(AROUND * max(half.shape)) | 1)
-    paper = cv2.resize(paper, colours.shape[1::-1])
-    ink = cv2.subtract(paper, colours)
+    paper = np.median(colours, axis=(0, 1))
+    ink = np.clip(paper - colours, 0, 255).astype(np.uint8)
     edges = cv2.morphologyEx(colours, cv2.MORPH_GRADIENT, np.ones((5, 5)))
     return [np.max(cv2.split(channels), axis=0) for channels in (ink, edges)]
 
