@@ -649,11 +649,8 @@ WIDEST = 2.5  # widths by height: a digit is less wide, a line is wider
 FRAME = 0.33  # of its outline is within it: it is the frame of a digit
 
 # What makes a mark a digit beside the clearest one, or a part of one.
-LEAST_CLEAR = 0.33  # of the clearest one's edge
-LEAST_SIZE = 0.35  # of its size: digits of one writing
-LEAST_OUTLINE = 0.1  # of its score
-TALLEST = 1.4  # of its height: a digit with its parts; of a digit's width: a part of it
-PART_GAP = 0.3  # of its height: between a digit and its part, as the bar of a 5
+LEAST_HEIGHT = 0.35  # of its height: digits of one writing
+TALLEST = 1.4  # of its height: a digit with its parts, as the bar of a 5
 
 # What is doubtful, and what is not.
 SURE = 0.99  # confidence: only so are two parts of a digit taken for two, and wide ones not
@@ -789,34 +786,22 @@ def group(marks):
     """Group marks, the best first, into digits, lists of their parts; returns them and the rest."""
     digits, beside = [], []
     for mark in marks:
-        best = marks[0]
-        _, _, width, height = mark.box
-        whole = next((parts for parts in digits if belongs(mark, parts[0], best)), None)
+        high = marks[0].box[3]
+        whole = next((parts for parts in digits if belongs(mark, parts[0], high)), None)
         if whole:
             whole.append(mark)
-        elif (
-            max(width, height) > LEAST_SIZE * max(best.box[2:])
-            and mark.edge > LEAST_CLEAR * best.edge
-            and mark.score > LEAST_OUTLINE * best.score
-        ):
+        elif mark.box[3] > LEAST_HEIGHT * high:
             digits.append([mark])
         else:
             beside.append(mark)
     return digits, beside
 
 
-def belongs(mark, digit, best):
-    """Tell whether a mark is a part of a digit: close above or below it, no higher together."""
-    _, _, width, height = mark.box
-    _, _, digit_width, digit_height = digit.box
+def belongs(mark, digit, high):
+    """Tell whether a mark is a part of a digit, above or below it, where digits are so high."""
     (x, y), (digit_x, digit_y) = middle(mark), middle(digit)
-    gap = abs(y - digit_y) - (height + digit_height) / 2
-    return (
-        abs(x - digit_x) < digit_width / 2
-        and width < TALLEST * digit_width
-        and gap < PART_GAP * best.box[3]
-        and height + gap + digit_height < TALLEST * best.box[3]
-    )
+    together = abs(y - digit_y) + (mark.box[3] + digit.box[3]) / 2
+    return abs(x - digit_x) < digit.box[2] / 2 and together < TALLEST * high
 
 
 def as_digit(parts):
