@@ -11,10 +11,24 @@ from train_model import plt
 
 SEVEN = [(60, 60), (140, 60), (100, 220)]
 ONE = [(250, 50), (240, 220)]
+PRESS, MOVE, LIFT = "button_press_event", "motion_notify_event", "button_release_event"
 
 
 @pytest.fixture
-def window(network, monkeypatch, tmp_path):
+def timers(monkeypatch):
+    """List the timers that are made, none of which runs by itself."""
+    timers = []
+
+    def new_timer(canvas, interval, callbacks):
+        timers.append(TimerBase(interval, callbacks))
+        return timers[-1]
+
+    monkeypatch.setattr(FigureCanvasBase, "new_timer", new_timer)
+    return timers
+
+
+@pytest.fixture
+def window(network, timers, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     figure = draw_window(network)
     figure.canvas.draw()
@@ -25,22 +39,21 @@ def window(network, monkeypatch, tmp_path):
 def mouse(window, name, x, y, button=1, axis=0):
     """Let the window have an event of the mouse; moved, it has the button that is held down."""
     place = window.axes[axis].transData.transform((x, y))
-    MouseEvent(f"{name}_event", window.canvas, *place, button)._process()
+    MouseEvent(name, window.canvas, *place, button)._process()
 
 
 def click_button(window, label):
     number = [axis.texts[0].get_text() if axis.texts else "" for axis in window.axes].index(label)
-    mouse(window, "button_press", 0.5, 0.5, axis=number)
-    mouse(window, "button_release", 0.5, 0.5, axis=number)
+    mouse(window, PRESS, 0.5, 0.5, axis=number)
+    mouse(window, LIFT, 0.5, 0.5, axis=number)
 
 
 def stroke(window, points):
-    """Draw a stroke as a hand does, and lift the pen."""
-    mouse(window, "button_press", *points[0])
-    for start, end in zip(points, points[1:], strict=False):
-        for place in np.linspace(start, end, 3)[1:]:
-            mouse(window, "motion_notify", *place)
-    mouse(window, "button_release", *points[-1])
+    """Draw a stroke, and lift the pen."""
+    mouse(window, PRESS, *points[0])
+    for place in points[1:]:
+        mouse(window, MOVE, *place)
+    mouse(window, LIFT, *points[-1])
 
 
 def bars(window):
@@ -56,10 +69,13 @@ def is_empty(window):
 
 
 @pytest.mark.parametrize("strokes, number", [([SEVEN], "7"), ([ONE, SEVEN], "71")])
-def test_drawn_digits_are_read_and_shown_until_the_sheet_is_cleared(window, strokes, number):
+def test_drawn_digits_are_shown_and_read_until_the_sheet_is_cleared(window, strokes, number):
     assert is_empty(window)
+    before = np.array(window.canvas.buffer_rgba())
     for points in strokes:
         stroke(window, points)
+    window.canvas.draw()
+    assert not np.array_equal(before, window.canvas.buffer_rgba())
     assert window.axes[2].get_title().startswith(f"{number} ")
     assert np.argmax(bars(window)) == int(number[-1])
     assert np.array_equal(picture(window, axis=1), find_digits(picture(window))[-1].picture)
@@ -67,31 +83,16 @@ def test_drawn_digits_are_read_and_shown_until_the_sheet_is_cleared(window, stro
     assert is_empty(window)
 
 
-def test_screen_shows_a_stroke(window):
-    before = np.array(window.canvas.buffer_rgba())
-    stroke(window, SEVEN)
-    window.canvas.draw()
-    assert not np.array_equal(before, window.canvas.buffer_rgba())
-
-
-def test_sheet_is_read_when_the_pen_rests_and_when_it_is_lifted(network, monkeypatch):
-    timers = []
-
-    def new_timer(canvas, interval, callbacks):
-        timers.append(TimerBase(interval, callbacks))
-        return timers[-1]
-
-    monkeypatch.setattr(FigureCanvasBase, "new_timer", new_timer)
-    window = draw_window(network)
-    mouse(window, "button_press", *ONE[0])
-    mouse(window, "motion_notify", *ONE[1])
+def test_sheet_is_read_when_the_pen_rests(window, timers):
+    mouse(window, PRESS, *ONE[0])
+    mouse(window, MOVE, *ONE[1])
     assert not any(bars(window))
     timers[0]._on_timer()
     assert np.argmax(bars(window)) == 1 and timers[0].single_shot
 
 
 def test_sheet_is_saved_under_the_next_free_name_or_it_is_told_in_a_line(
-    window, monkeypatch, capsys, tmp_path
+    window, capsys, tmp_path, monkeypatch
 ):
     def refuse(image, path):
         raise PermissionError(13, "Permission denied")
@@ -103,11 +104,8 @@ def test_sheet_is_saved_under_the_next_free_name_or_it_is_told_in_a_line(
     click_button(window, "Save")
     out, error = capsys.readouterr()
     assert out == "saved as drawn_1.png\nsaved as drawn_2.png\n"
-    assert error.endswith("error: drawn_3.png: Permission denied\n")
+    assert error.count("\n") == 1 and "error" in error and "Permission denied" in error
     assert np.array_equal(Image.open(tmp_path / "drawn_2.png"), picture(window))
-
-
-PRESS, MOVE, LIFT = "button_press", "motion_notify", "button_release"
 
 
 @pytest.mark.parametrize(
@@ -126,25 +124,25 @@ def test_pen_draws_where_it_is_down(window, moves, inked, blank):
     assert not line[inked].any() and line[blank].min() == 255
 
 
-@pytest.mark.parametrize("key, is_open", [("escape", False), ("q", True), ("s", True)])
+@pytest.mark.parametrize("key, is_open", [("escape", False), ("q", True)])
 def test_only_escape_closes_the_window(window, key, is_open):
     KeyEvent("key_press_event", window.canvas, key)._process()
     assert plt.fignum_exists(window.number) == is_open
 
 
-@pytest.mark.parametrize("backend, framework", [("any", "any"), ("webagg", None)])
+@pytest.mark.parametrize("backend, framework", [("qtagg", "qt"), ("webagg", None)])
 def test_window_is_shown_on_a_display_or_in_a_browser(
-    trained, monkeypatch, tmp_path, backend, framework
+    four, monkeypatch, tmp_path, backend, framework
 ):
     shown = []
     monkeypatch.setattr(FigureCanvasBase, "required_interactive_framework", framework)
     monkeypatch.setattr(plt, "get_backend", lambda: backend)
     monkeypatch.setattr(plt, "show", lambda: shown.extend(plt.get_fignums()))
-    run_main(PREDICT, "--model", trained[0], "--draw", cwd=tmp_path)
-    assert plt.figure(*shown).canvas.manager.get_window_title() == "Draw a digit"
+    run_main(PREDICT, "--model", four, "--draw", cwd=tmp_path)
+    assert plt.figure(*shown).axes[0].get_title() == "draw here"
 
 
-def test_without_a_display_it_is_told_in_a_line(trained, tmp_path):
-    run = run_main(PREDICT, "--model", trained[0], "--draw", cwd=tmp_path, status=1)
+def test_without_a_display_it_is_told_in_a_line(four, tmp_path):
+    run = run_main(PREDICT, "--model", four, "--draw", cwd=tmp_path, status=1)
     (line,) = run.stderr.splitlines()
     assert line.startswith(f"{PREDICT}: error: --draw") and "MPLBACKEND=webagg" in line

@@ -11,49 +11,9 @@ import predict_model
 import train_model
 from train_model import keras
 
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Folder with good and bad files, which the tables below name."""
-    folder = tmp_path_factory.mktemp("files")
-    images, labels = train_model.synthetic_digits(100, seed=0)
-    np.savez_compressed(folder / "good.npz", x_train=images, y_train=labels)
-    np.savez(folder / "scalar.npz", x_train=5, y_train=5)
-    np.save(folder / "array.npy", labels)
-    (folder / "images.idx3-ubyte").write_bytes(b"\0\0\x08\x03" + images.tobytes())
-    zipfile.ZipFile(folder / "empty.npz", "w").close()
-    for ending in ("keras", "h5"):
-        small_network().save(folder / f"good.{ending}")
-    for ending in ("keras", "h5", "npz"):
-        good = (folder / f"good.{ending}").read_bytes()
-        (folder / f"cut.{ending}").write_bytes(good[: len(good) // 2])
-        (folder / f"text.{ending}").write_text("not what\n" + 2**14 * "it is called ")
-    Image.fromarray(255 - images[0]).resize((90, 90)).save(folder / "good.png")
-    (folder / "folder.keras").mkdir()
-    (folder / "file").write_text("a file, not a folder")
-    return folder
-
-
-def refused(script, *arguments, folder, status=1):
-    """Run a script that must refuse and change nothing; returns its only line."""
-    before = files_in(folder)
-    run = run_main(script, *arguments, cwd=folder, status=status)
-    (line,) = run.stderr.splitlines()
-    assert line.startswith(f"{script}: error: ") and files_in(folder) == before
-    return line
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["none.npz", "two  spaces/a  b.npz", "folder.keras", "cut.npz", "scalar.npz"]
-    + ["text.npz", "empty.npz", "array.npy", "good.keras", "images.idx3-ubyte"],
-)
-def test_data_that_cannot_be_read_are_named_with_what_is_wanted(folder, name):
-    line = refused(TRAIN, "--data", name, folder=folder)
-    assert line.startswith(f"{TRAIN}: error: {name}: ") and "wanted" in line
-
-
-NO_DIGITS = {
+ARRAYS = {
+    "good": lambda x, y: (x, y),
+    "scalar": lambda x, y: (5, 5),
     "images from 0 to 1": lambda x, y: (x / 255, y),
     "below 0": lambda x, y: (x.astype(int) - 1, y),
     "above 255": lambda x, y: (x.astype(int) + 1, y),
@@ -67,38 +27,83 @@ NO_DIGITS = {
     "one-hot": lambda x, y: (x, np.eye(10, dtype=int)[y]),
     "objects": lambda x, y: (x, y.astype(object)),
 }
+NETWORKS = {
+    "good.keras": small_network(),
+    "good.h5": small_network(),
+    "logits.keras": small_network(last=keras.layers.Dense(10)),
+    "sigmoid.h5": small_network(last=keras.layers.Dense(10, "sigmoid")),
+    "eleven.keras": small_network(last=keras.layers.Dense(11, "softmax")),
+    "32x32.h5": small_network((32, 32, 1)),
+    "code.h5": small_network(last=keras.layers.Lambda(lambda x: x)),
+}
 
 
-@pytest.mark.parametrize("change", NO_DIGITS.values(), ids=NO_DIGITS)
-def test_arrays_that_are_no_digits_are_refused_with_what_is_wanted(tmp_path, change):
-    images, labels = change(*train_model.synthetic_digits(100, seed=0))
-    np.savez(tmp_path / "a.npz", x_train=images, y_train=labels)
-    assert "wanted" in refused(TRAIN, "--data", "a.npz", folder=tmp_path)
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Folder with good and bad files, which the tables name."""
+    folder = tmp_path_factory.mktemp("files")
+    images, labels = train_model.synthetic_digits(100, seed=0)
+    for name, change in ARRAYS.items():
+        given, digits = change(images, labels)
+        np.savez_compressed(folder / f"{name}.npz", x_train=given, y_train=digits)
+    np.save(folder / "array.npy", labels)
+    (folder / "images.idx3-ubyte").write_bytes(b"\0\0\x08\x03" + images.tobytes())
+    zipfile.ZipFile(folder / "empty.npz", "w").close()
+    for name, network in NETWORKS.items():
+        network.save(folder / name)
+    for ending, other in (("keras", "h5"), ("h5", "keras"), ("npz", "zip")):
+        good = (folder / f"good.{ending}").read_bytes()
+        (folder / f"cut.{ending}").write_bytes(good[: len(good) // 2])
+        (folder / f"text.{ending}").write_text("not what\n" + 2**14 * "it is called ")
+        (folder / f"renamed.{other}").write_bytes(good)
+    small_network().export(folder / "exported", verbose=False)
+    Image.fromarray(255 - images[0]).resize((90, 90)).save(folder / "good.png")
+    (folder / "folder.keras").mkdir()
+    (folder / "file").write_text("a file, not a folder")
+    return folder
+
+
+def refused(script, *arguments, folder, status=1):
+    """Run a script that must refuse and change nothing; returns what its only line says."""
+    before = files_in(folder)
+    run = run_main(script, *arguments, cwd=folder, status=status)
+    (line,) = run.stderr.splitlines()
+    assert line.startswith(f"{script}: error: ") and len(line) < 600 and files_in(folder) == before
+    return line.removeprefix(f"{script}: error: ")
 
 
 @pytest.mark.parametrize(
-    "script, option, said",
+    "name",
+    ["none.npz", "two  spaces/a  b.npz", "folder.keras", "cut.npz", "text.npz", "empty.npz"]
+    + ["array.npy", "good.keras", "images.idx3-ubyte", *(f"{it}.npz" for it in [*ARRAYS][1:])],
+)
+def test_data_that_are_no_digits_are_named_with_what_is_wanted(folder, name):
+    line = refused(TRAIN, "--data", name, folder=folder)
+    assert name in line and "wanted" in line
+
+
+@pytest.mark.parametrize(
+    "script, option",
     [
-        (TRAIN, "--epochs=0", "not from 1"),
-        (TRAIN, "--epochs=many", "invalid number"),
-        (TRAIN, "--learning-rate=nan", "not from"),
-        (TRAIN, "--validation-split=1.1", "not from 0"),
-        (TRAIN, "--output=network.txt", ".keras or .h5"),
-        (TRAIN, "--architecture=7x7", "5x5"),
-        (TRAIN, "stray", "stray"),
-        (PREDICT, "--csv=a.csv", "images"),
-        (PREDICT, "--csv=a.PNG good.png", "would replace an image"),
-        (PREDICT, "--data=a good.png", "not allowed with"),
-        (PREDICT, "--data=a --draw", "not allowed with"),
+        (TRAIN, "--epochs=0"),
+        (TRAIN, "--epochs=many"),
+        (TRAIN, "--seed=-1"),
+        (TRAIN, "--output=network.txt"),
+        (TRAIN, "--architecture=7x7"),
+        (TRAIN, "stray"),
+        (PREDICT, "--csv=a.csv"),
+        (PREDICT, "--csv=a.PNG good.png"),
+        (PREDICT, "--data=a good.png"),
+        (PREDICT, "--draw --data=a"),
     ],
 )
-def test_bad_option_is_named_with_a_hint_at_the_help(folder, script, option, said):
+def test_bad_option_is_named_with_a_hint_at_the_help(folder, script, option):
     line = refused(script, *option.split(), folder=folder, status=2)
-    assert option.split("=")[0] in line and said in line and line.endswith("(see --help)")
+    assert option.split("=")[0].split()[0] in line and line.endswith("(see --help)")
 
 
 def test_help_lists_the_options(tmp_path):
-    assert "--no-augment" in run_main(TRAIN, "--help", cwd=tmp_path).stdout
+    assert "--epochs" in run_main(TRAIN, "--help", cwd=tmp_path).stdout
 
 
 @pytest.mark.parametrize(
@@ -106,50 +111,30 @@ def test_help_lists_the_options(tmp_path):
     [
         (TRAIN, "--output folder.keras", "folder.keras: cannot be written"),
         (TRAIN, "--output file/a.keras", "file/a.keras: cannot be written"),
-        (TRAIN, "--validation-split 0.001", "--validation-split 0.001 of 100 images"),
         (PREDICT, "--data good.npz", "good.npz: "),  # It has no test set.
-        (PREDICT, "good.png --csv folder.keras", "folder.keras: "),
         (PREDICT, "good.png --csv file/a.csv", "file/a.csv: "),
-        (PREDICT, "--model none.keras", "none.keras: there is no such file; train_model.py makes"),
-        (PREDICT, "--model folder.keras", "folder.keras: "),
-        (PREDICT, "--model cut.keras", "cut.keras: "),
-        (PREDICT, "--model cut.h5", "cut.h5: "),
-        (PREDICT, "--model text.keras", "text.keras: "),
-        (PREDICT, "--model text.h5", "text.h5: "),
     ],
 )
 def test_what_cannot_work_is_said_before_the_work(folder, monkeypatch, script, options, said):
     monkeypatch.setattr(train_model, "build_model", None)
     monkeypatch.setattr(predict_model, "predict_digits", None)
     good = {TRAIN: ["--data", "good.npz"], PREDICT: ["--model", "good.keras"]}[script]
-    line = refused(script, *good, *options.split(), folder=folder)
-    assert line.startswith(f"{script}: error: {said}")
-
-
-@pytest.mark.parametrize("name", ["gradient", "loss_scale_optimizer"])
-def test_unknown_optimizer_is_one_clear_line(name):
-    with pytest.raises(train_model.InputError, match=f"{name} is none of Keras's optimizers"):
-        train_model.make_optimizer(name, None, 9)
-
-
-def test_network_that_both_scripts_mean_is_the_same(tmp_path):
-    assert f"error: {train_model.MODEL_FILE}: " in refused(PREDICT, folder=tmp_path)
+    assert refused(script, *good, *options.split(), folder=folder).startswith(said)
 
 
 @pytest.mark.parametrize(
-    "name, side, last, said",
-    [
-        ("logits.keras", 28, keras.layers.Dense(10), "softmax"),
-        ("sigmoid.h5", 28, keras.layers.Dense(10, "sigmoid"), "softmax"),
-        ("eleven.keras", 28, keras.layers.Dense(11, "softmax"), "28x28"),
-        ("32x32.h5", 32, keras.layers.Dense(10, "softmax"), "28x28"),
-        ("code.h5", 28, keras.layers.Lambda(lambda x: x), "ambda"),
-    ],
+    "name",
+    ["folder.keras", "cut.keras", "cut.h5", "text.keras", "text.h5", "renamed.keras", "renamed.h5"]
+    + ["renamed.zip", "exported", *[*NETWORKS][2:]],
 )
-def test_network_that_gives_no_probabilities_of_digits_is_refused(tmp_path, name, side, last, said):
-    layers = [keras.Input((side, side, 1)), keras.layers.Flatten(), last]
-    keras.Sequential(layers).save(tmp_path / name)
-    assert said in refused(PREDICT, "--model", name, folder=tmp_path)
+def test_file_that_is_no_network_for_digits_is_named_with_what_is_wanted(folder, name):
+    line = refused(PREDICT, "--model", name, folder=folder)
+    assert line.startswith(f"{name}: Keras") and "softmax" in line and "rename it" in line
+
+
+def test_network_that_both_scripts_mean_is_the_same(tmp_path):
+    line = refused(PREDICT, folder=tmp_path)
+    assert line == f"{train_model.MODEL_FILE}: there is no such file; train_model.py makes it"
 
 
 @pytest.mark.parametrize("shape", [(28, 28, 1), (28, 28), (784,)])

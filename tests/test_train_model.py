@@ -1,19 +1,17 @@
 """train_model.py: the network, the data, the training, the files it leaves."""
 
 import json
-import sys
 import warnings
 import zipfile
 
 import h5py
 import numpy as np
 import pytest
-from conftest import BAR, FIVE, FOUR, TRAIN, draw, files_in, result, run_main, small_network
+from conftest import BAR, FIVE, FOUR, TRAIN, draw, files_in, percentage, result, run_main
+from conftest import small_network
 
 import train_model
-from train_model import CLASSES, HANDWRITING, RECIPE, as_input, keras, synthetic_digits
-
-PUBLISHED = "--recipe=published", "--architecture"
+from train_model import CLASSES, RECIPE, as_input, keras, plt, synthetic_digits
 
 
 @pytest.mark.parametrize(
@@ -28,58 +26,59 @@ PUBLISHED = "--recipe=published", "--architecture"
 def test_network_is_the_documented_one(name, parameters, dropouts):
     model = train_model.build_model(name)
     assert model.count_params() == parameters
-    hidden = [layer.get_config() for layer in model.layers[:-1]]
-    assert [layer["rate"] for layer in hidden if "rate" in layer] == dropouts
-    assert {layer["activation"] for layer in hidden if "activation" in layer} == {"relu"}
+    assert [layer.rate for layer in model.layers if hasattr(layer, "rate")] == dropouts
 
 
-PLAIN = {"batch_size": 32, "optimizer": "adam", "learning_rate": None, "patience": None}
-PLAIN |= {"augment": False, "label_smoothing": 0}
-LARGE = {"epochs": 50, "batch_size": 128, "optimizer": "adadelta", "patience": 5}
+TYPED = {"epochs": 3, "seed": 9}
+PLAIN = {"batch_size": 32, "optimizer": "adam", "augment": False, "label_smoothing": 0}
+LARGE = PLAIN | {"epochs": 50, "batch_size": 128, "optimizer": "adadelta", "patience": 5}
+LARGE |= {"validation_split": 1 / 12}
 
 
 @pytest.mark.parametrize(
-    "typed, expected",
+    "typed, recipe",
     [
-        ([], RECIPE | {"data": "auto"}),
-        (["--recipe=published"], PLAIN | {"epochs": 5}),
-        ([*PUBLISHED, "3x3"], PLAIN | {"epochs": 10}),
-        ([*PUBLISHED, "3x3-pooled"], PLAIN | {"epochs": 10}),
-        ([*PUBLISHED, "3x3-dropout"], PLAIN | LARGE | {"validation_split": 1 / 12}),
-        ([*PUBLISHED, "3x3-dropout", "--epochs=7"], PLAIN | LARGE | {"epochs": 7}),
-        (["--recipe=published", "--augment"], PLAIN | {"augment": True}),
+        ("", {}),
+        ("--epochs=3 --seed=9", TYPED),
+        ("--recipe=published", PLAIN),
+        ("--recipe=published --architecture=3x3", PLAIN | {"epochs": 10}),
+        ("--recipe=published --architecture=3x3-pooled", PLAIN | {"epochs": 10}),
+        ("--recipe=published --architecture=3x3-dropout", LARGE),
+        ("--recipe=published --architecture=3x3-dropout --epochs=3 --seed=9", LARGE | TYPED),
     ],
 )
-def test_typed_option_wins_over_the_recipe(monkeypatch, typed, expected):
-    monkeypatch.setattr(sys, "argv", [TRAIN, *typed])
-    arguments = vars(train_model.parse_arguments())
-    assert {name: arguments[name] for name in expected} == expected
+def test_run_does_what_recipe_and_options_say(small_data, monkeypatch, tmp_path, typed, recipe):
+    shown, trained, calibrated = [], [], []
+    history = {"accuracy": [0.5, 0.7], "val_accuracy": [0.6, 0.8], "loss": [3, 2]}
+    history["val_loss"] = [2, 1]
+    recipe = RECIPE | recipe
+    monkeypatch.setattr(train_model, "train", lambda *given: trained.extend(given) or history)
+    monkeypatch.setattr(train_model, "calibrate", lambda *given: calibrated.extend(given))
+    monkeypatch.setattr(plt, "show", lambda: shown.extend(plt.get_fignums()))
+    options = "--data", small_data, "--plots", "b/c", "--output", "folder/a.h5", *typed.split()
+    run_main(TRAIN, *options, cwd=tmp_path)
+    files = {name for name, content in files_in(tmp_path).items() if content}
+    assert files == {"folder/a.h5", "b/c/training_curves.png"}
+    model, (images, _), validation_set, settings = trained
+    assert settings == recipe
+    validated = round(1500 * recipe["validation_split"])
+    images_a_label = 9 / 8 if recipe["augment"] else 1
+    assert len(validation_set[0]) == validated
+    assert len(images) == pytest.approx(images_a_label * (1500 - validated), abs=1)
+    is_ours = "published" not in typed
+    assert [id(it) for it in calibrated] == [id(it) for it in (model, *validation_set)] * is_ours
+    for axis, name in zip(plt.figure(*shown).axes, ("accuracy", "loss"), strict=True):
+        training, validation = axis.lines
+        assert name in axis.get_ylabel() and [*training.get_xdata()] == [1, 2]
+        assert [*training.get_ydata()] == history[name]
+        assert [*validation.get_ydata()] == history[f"val_{name}"]
 
 
-def test_options_reach_the_training_and_validation_images_the_calibration(
-    small_data, monkeypatch, tmp_path
-):
-    def calibrate(model, images, labels):
-        calls.append(images)
-        raise KeyboardInterrupt
-
-    calls = []
-    monkeypatch.setattr(train_model, "train", lambda *given: calls.extend(given))
-    monkeypatch.setattr(train_model, "calibrate", calibrate)
-    typed = "--epochs=3", "--learning-rate=0.5", "--seed=9", "--no-augment"
-    run_main(TRAIN, "--data", small_data, *typed, cwd=tmp_path, status=130)
-    _, (images, _), (others, _), recipe, calibrated_on = calls
-    options = {"epochs": 3, "learning_rate": 0.5, "seed": 9, "augment": False}
-    assert recipe == RECIPE | options and calibrated_on is others
-    assert (len(images), len(others)) == (1200, 300)
-
-
-@pytest.mark.parametrize("share, count", [(0.196, 80), (0.006, 99), (0.994, 1)])
-def test_split_takes_the_last_images_for_validation(share, count):
+def test_split_takes_the_last_images_for_validation():
     pairs = np.stack([np.arange(100), np.arange(100) % 9])
-    train_set, validation_set = train_model.split(*pairs, share)
-    assert np.array_equal(train_set, pairs[:, :count])
-    assert np.array_equal(validation_set, pairs[:, count:])
+    train_set, validation_set = train_model.split(*pairs, 0.196)
+    assert np.array_equal(train_set, pairs[:, :80])
+    assert np.array_equal(validation_set, pairs[:, 80:])
 
 
 @pytest.mark.parametrize(
@@ -92,14 +91,6 @@ def test_integers_in_the_layout_of_keras_are_taken(tmp_path, shape, kind):
     read, digits, name = train_model.load_digits(tmp_path / "a.npz", "train")
     assert np.array_equal(read, images) and read.dtype == np.uint8
     assert np.array_equal(digits, labels) and digits.dtype == np.int64 and name == "a.npz"
-
-
-def test_synthetic_digits_come_in_all_ways_of_writing_with_their_labels(monkeypatch):
-    written, blank = [], np.zeros((28, 28))
-    monkeypatch.setattr(train_model, "write_digit", lambda way, _: written.append(way) or blank)
-    _, labels = synthetic_digits(2000, 0)
-    expected = {(way, digit) for digit, ways in HANDWRITING.items() for way in ways}
-    assert set(zip(written, labels.tolist(), strict=True)) == expected
 
 
 @pytest.mark.parametrize("digit, strokes", [(4, FOUR), (5, FIVE + BAR)])
@@ -120,8 +111,8 @@ def test_ink_of_any_size_fills_the_box_of_mnist_with_a_visible_stroke(size, widt
     image = train_model.as_mnist(ink)
     down, across = np.nonzero(image > 60)
     assert image.shape == (28, 28) and image.max() == 255
-    assert np.ptp(down) == 19 and 2 <= np.ptp(across) + 1 <= 10 and abs(down.mean() - 13.5) <= 1
-    assert abs(across.mean() - 13.5) <= 1
+    assert np.ptp(down) == 19 and 2 <= np.ptp(across) + 1 <= 10
+    assert abs(down.mean() - 13.5) <= 1 and abs(across.mean() - 13.5) <= 1
 
 
 @pytest.mark.parametrize("augment", [False, True])
@@ -137,34 +128,26 @@ def test_epoch_holds_each_image_with_its_smoothed_label_once_as_the_seed_says(au
     assert np.array_equal(images, again) and not np.array_equal(images, others)
     assert len(np.unique(images, axis=0)) == (100 if augment else 50)
     if not augment:
-        order = [np.argmin(np.ptp(as_input(digits) - it, axis=(1, 2, 3))) for it in images]
-        assert sorted(order[:50]) == sorted(order[50:]) == [*range(50)] and order[:50] != order[50:]
+        distances = [abs(digits - 255 * image[..., 0]).sum(axis=(1, 2)) for image in images]
+        order = np.argmin(distances, axis=1)
+        assert np.max(np.min(distances, axis=1)) < 1
+        assert sorted(order[:50]) == sorted(order[50:]) == [*range(50)]
+        assert not np.array_equal(order[:50], order[50:])
         assert np.allclose(wanted, 0.8 * np.eye(CLASSES)[labels[order]] + 0.02)
 
 
-@pytest.mark.parametrize("name", ["adam", "adadelta", "muon"])
-def test_optimizer_by_its_name_is_plain_keras(name):
-    ours, plain = train_model.make_optimizer(name, None, 9), keras.optimizers.get(name)
-    assert ours.get_config() == plain.get_config() | {"name": ours.name}
-    rate = train_model.make_optimizer(name, 0.3, 9).learning_rate
-    assert float(rate) == pytest.approx(0.3)
-
-
-@pytest.mark.parametrize(
-    "epochs, batch_size, steps, typed, highest",
-    [(2, 80, 4, None, 0.01), (1, None, 5, None, 0.01), (5, None, 2, 0.5, 0.5)],
-)
-def test_one_cycle_rises_and_falls_over_all_steps(epochs, batch_size, steps, typed, highest):
-    """By default a batch has 64 images for each epoch, and at most 256."""
+@pytest.mark.parametrize("epochs, batch_size, steps", [(2, 80, 4), (1, None, 5), (5, None, 2)])
+def test_one_cycle_rises_and_falls_over_all_steps(epochs, batch_size, steps):
+    # By default a batch has 64 images for each epoch, and at most 256.
     model, digits, rates = small_network(), synthetic_digits(300, 3), []
-    settings = {"epochs": epochs, "batch_size": batch_size, "learning_rate": typed}
+    settings = {"epochs": epochs, "batch_size": batch_size}
     train_model.train(model, digits, digits, RECIPE | settings)
     assert int(model.optimizer.iterations) == epochs * steps
     for step in range(epochs * steps + 1):
         model.optimizer.iterations.assign(step)
         rates.append(float(model.optimizer.learning_rate))
     assert [rates[0], rates[-1]] == pytest.approx([0, 0], abs=1e-6)
-    assert np.argmax(rates) in (1, 2) and max(rates) == pytest.approx(highest)
+    assert np.argmax(rates) in (1, 2) and max(rates) == pytest.approx(0.01)
 
 
 @pytest.mark.parametrize("onednn, policy", [("1", "mixed_bfloat16"), ("0", "float32")])
@@ -176,25 +159,24 @@ def test_bfloat16_is_used_only_where_it_is_fast(monkeypatch, tmp_path, onednn, p
     assert train_model.fastest_policy() == policy
 
 
-SEVEN, ONE = [0.001] * 7 + [0.991, 0.001, 0.001], [0.001, 0.991] + [0.001] * 8
-THREE = [0.001, 0.001, 0.001, 0.55, 0.001, 0.001, 0.001, 0.442, 0.001, 0.001]
-STILL = RECIPE | {"optimizer": "sgd", "learning_rate": 1e-12, "augment": False}
-
-
-@pytest.mark.parametrize("patience, epochs", [(None, 5), (2, 3)])
-def test_best_epoch_is_kept_in_float32(monkeypatch, patience, epochs):
+@pytest.mark.parametrize("patience, epochs", [(None, 5), (2, 4)])
+def test_best_epoch_by_the_true_labels_is_kept_in_float32(monkeypatch, patience, epochs):
     def answer(epoch, logs):
-        model.layers[-1].set_weights([np.zeros((784, 10)), np.log(answers[epoch])])
+        shares = np.full(10, 0.01)
+        shares[[3, 7]] = 0.92 - sevens[epoch], sevens[epoch]
+        model.layers[-1].set_weights([np.zeros((784, 10)), np.log(shares)])
 
-    # Of ten images, seven are sevens. "Three" has the lower loss, "seven" is right more often.
-    answers = [THREE, SEVEN, ONE, ONE, ONE]
+    # Of ten images to validate on, seven are sevens.
+    sevens = [0.4, 0.6, 0.1, 0.1, 0.1]
     images, labels = np.zeros((10, 28, 28), np.uint8), np.array([7] * 7 + [3] * 3)
     model, sets = small_network(), ((images[:9], np.ones(9, int)), (images, labels))
     callback = keras.callbacks.LambdaCallback(on_epoch_begin=answer)
     monkeypatch.setattr(train_model, "fastest_policy", lambda: "mixed_bfloat16")
-    history = train_model.train(model, *sets, STILL | {"patience": patience}, [callback])
-    assert len(history["val_accuracy"]) == epochs
-    assert np.allclose(model(as_input(images[:1])), [SEVEN], atol=1e-3)
+    settings = {"optimizer": keras.optimizers.SGD(0.0), "augment": False, "patience": patience}
+    history = train_model.train(model, *sets, RECIPE | settings, [callback])
+    losses = [-0.7 * np.log(seven) - 0.3 * np.log(0.92 - seven) for seven in sevens]
+    assert history["val_loss"] == pytest.approx(losses[:epochs], rel=0.02)
+    assert model(as_input(images[:1]))[0, 7] == pytest.approx(0.6, abs=0.01)
     assert {layer.compute_dtype for layer in model.layers} == {"float32"}
 
 
@@ -203,27 +185,15 @@ def test_training_depends_on_its_seed_alone():
     for seed in (5, 5, 6):
         keras.utils.set_random_seed(0)
         model = small_network()
-        settings = RECIPE | {"epochs": 1, "batch_size": 25, "seed": seed}
-        train_model.train(model, digits, digits, settings)
+        train_model.train(model, digits, digits, RECIPE | {"epochs": 1, "seed": seed})
         weights.append(model.get_weights()[0])
-    assert np.array_equal(weights[0], weights[1])
-    assert not np.array_equal(weights[0], weights[2])
-
-
-def test_validation_loss_is_that_of_the_true_labels_and_training_smooths_them():
-    model, threes = small_network(), (np.zeros((9, 28, 28), np.uint8), np.full(9, 3))
-    model.set_weights([np.zeros((784, 10)), np.log(THREE)])
-    settings = STILL | {"epochs": 1, "label_smoothing": 1.0}
-    history = train_model.train(model, threes, threes, settings)
-    assert history["val_loss"] == pytest.approx([-np.log(0.55)], rel=1e-3)
-    assert history["loss"] == pytest.approx([-np.log(THREE).mean()], rel=1e-3)
+    assert np.array_equal(weights[0], weights[1]) and not np.array_equal(weights[0], weights[2])
 
 
 @pytest.mark.parametrize("factor", [0.23, 4.3])
 def test_calibration_finds_the_lowest_loss_and_changes_no_decision(trained, small_data, factor):
     images, labels = (array[-300:] for array in train_model.load_digits(small_data, "train")[:2])
     model = keras.saving.load_model(trained[0])
-
     before, output = train_model.predict(model, images), model.layers[-1]
     output.set_weights([factor * array for array in output.get_weights()])
     train_model.calibrate(model, images, labels)
@@ -236,29 +206,23 @@ def test_calibration_finds_the_lowest_loss_and_changes_no_decision(trained, smal
 def test_training_prints_what_the_saved_network_does(trained, small_data):
     path, run = trained
     assert "93,418" in run.stdout and result(run.stdout, "epochs") == "5"
-    assert result(run.stdout, "trained on") == "1,200 of small.npz and 150 synthetic"
     assert files_in(path.parent).keys() == {path.name, "plots", "plots/training_curves.png"}
-    progress = run.stderr.splitlines()
-    assert len(progress) == 10 and all("Epoch" in line for line in progress[::2])
+    assert run.stderr.count("Epoch") == run.stderr.count("val_loss") == 5
     model = keras.saving.load_model(path)
     model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
     images, labels, _ = train_model.load_digits(small_data, "train")
-    train_set, validation_set = train_model.split(images, labels, 0.2)
-    train_set, _ = train_model.with_synthetic(train_set, 0)
-    for part, (pictures, digits) in (("training", train_set), ("validation", validation_set)):
-        loss, accuracy = model.evaluate(as_input(pictures), digits, verbose=0)
-        printed = result(run.stdout, f"{part} accuracy")
-        assert printed == f"{accuracy:.2%} of {len(digits):,} (loss {loss:.4f})" and accuracy > 0.8
+    loss, accuracy = model.evaluate(as_input(images[-300:]), labels[-300:], verbose=0)
+    printed = result(run.stdout, "validation accuracy")
+    assert printed == f"{accuracy:.2%} of 300 (loss {loss:.4f})" and accuracy > 0.8
+    assert percentage(run.stdout, "training accuracy") > 80
 
 
 @pytest.mark.parametrize("architecture, ending", [("5x5", "keras"), ("3x3-dropout", "h5")])
 def test_saved_network_is_plain_keras_that_can_be_trained_further(tmp_path, architecture, ending):
     path, model = tmp_path / f"a.{ending}", train_model.build_model(architecture, "a \udcff.npz")
-    model.layers[0].trainable = False
-    model.compile(train_model.make_optimizer(RECIPE["optimizer"], None, 9), "mse")
-    before = model.get_config()
+    model.compile("adam", "mse")
     train_model.save_model(model, path)
-    assert model.get_config() == before and type(model.optimizer) is keras.optimizers.Muon
+    assert model.compiled
     if ending == "h5":
         with h5py.File(path) as file:
             text = file.attrs["model_config"]
@@ -268,35 +232,13 @@ def test_saved_network_is_plain_keras_that_can_be_trained_further(tmp_path, arch
     # Settings that an older Keras may not know are left out.
     for layer in json.loads(text)["config"]["layers"]:
         layer["config"].pop("batch_shape", None)
-        assert "null" not in json.dumps(layer["config"]), layer["class_name"]
+        assert None not in layer["config"].values(), layer["class_name"]
     with warnings.catch_warnings(action="error"):
         read = keras.saving.load_model(path)
-    assert read.name == "trained_on_a_npz" and not read.layers[0].trainable
+    assert read.name == "trained_on_a_npz"
     assert path.stat().st_size < 6 * read.count_params()  # It holds no state of an optimizer.
     pixels, labels = synthetic_digits(20, 1)
     assert np.allclose(read(as_input(pixels)), model(as_input(pixels)), atol=1e-6)
     read.compile("adam", "sparse_categorical_crossentropy")
     read.fit(as_input(pixels), labels, verbose=0)
     assert not np.allclose(read.get_weights()[-1], model.get_weights()[-1])
-
-
-def test_another_network_is_trained_as_published(small_data, monkeypatch, tmp_path):
-    shown = []
-    monkeypatch.setattr(train_model, "calibrate", None)  # It is part of our recipe only.
-    monkeypatch.setattr(train_model.plt, "show", lambda: shown.append("curves"))
-    options = [*PUBLISHED, "3x3-pooled", "--epochs", 2, "--plots", "b/c", "--output", "folder/a.h5"]
-    run = run_main(TRAIN, "--data", small_data, *options, cwd=tmp_path)
-    files = {name for name, content in files_in(tmp_path).items() if content}
-    assert files == {"folder/a.h5", "b/c/training_curves.png"} and shown == ["curves"]
-    assert float(result(run.stdout, "validation accuracy").partition("%")[0]) > 50
-
-
-def test_curves_show_both_sets_over_the_epochs():
-    history = {"accuracy": [0.5, 0.7], "val_accuracy": [0.6, 0.8]}
-    history |= {"loss": [3, 2], "val_loss": [2, 1]}
-    figure = train_model.plot_history(history, "a$_$.npz", RECIPE)
-    for axis, name in zip(figure.axes, ("accuracy", "loss"), strict=True):
-        training, validation = axis.lines
-        assert name in axis.get_ylabel() and "distorted" in training.get_label()
-        assert training.get_xydata().tolist() == [*map(list, enumerate(history[name], 1))]
-        assert [*validation.get_ydata()] == history[f"val_{name}"]
