@@ -92,11 +92,6 @@ def result(text, name):
     return re.search(rf"^ *{name}  +(.*)$", text, re.MULTILINE)[1]
 
 
-def percentage(text, name):
-    """Return a result that begins with a percentage, as a number."""
-    return float(result(text, name).partition("%")[0])
-
-
 def files_in(folder):
     """Return the paths of all files and folders below a folder, and the content of the files."""
     return {

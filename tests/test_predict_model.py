@@ -160,8 +160,8 @@ def listed(folder, *names):
     return [Path(file).relative_to(folder).as_posix() for file in files]
 
 
-PICTURES = """a.PNG a.jpg a.JPEG a.jpe a.jfif a.mpo a.jp2 a.webp a.tif a.TIFF a.bmp a.gif a.pgm a.tga
-    a.heic a.heif a.hif a.avif below/more/a.png scans.png/a.png own_digits.png z.png"""
+PICTURES = """a.PNG a.jpg a.JPEG a.jpe a.jfif a.mpo a.jp2 a.webp a.tif a.TIFF a.bmp a.gif a.pgm
+    a.tga a.heic a.heif a.hif a.avif below/more/a.png scans.png/a.png own_digits.png z.png"""
 OTHERS = """.hidden.png .ipynb_checkpoints/a.png __MACOSX/._a.png below/.thumbnails/a.png notes.pdf
     network.keras Thumbs.db png plots/own_digits.png"""
 
