@@ -120,7 +120,7 @@ def compare_checkouts(other, data, rounds):
     print(f"{'this':>10}{'other':>10}{'ratio':>8}")
     with tempfile.TemporaryDirectory() as folder:
         make_pictures(data, Path(folder))
-        for command in COMMANDS.splitlines():
+        for command in COMMANDS:
             both = [(PROJECT, other.resolve())] * rounds
             pairs = [[run(command, project, data, folder) for project in pair] for pair in both]
             for unit, (mine, others) in zip(("s", "MB"), np.median(pairs, axis=0).T):

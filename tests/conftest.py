@@ -51,12 +51,11 @@ def sheet_of_fours(rows=(1,), size=120):
 def reader(*answers):
     """Make a network that returns these digits, each with a confidence, in turn."""
     turns = itertools.cycle(answers)
-    return SimpleNamespace(
-        input_shape=(None, 28, 28, 1),
-        predict_on_batch=lambda batch: np.array(
-            [share * np.eye(10)[digit] for _, (digit, share) in zip(batch, turns)]
-        ),
-    )
+
+    def predict_on_batch(batch):
+        return np.array([share * np.eye(10)[digit] for _, (digit, share) in zip(batch, turns)])
+
+    return SimpleNamespace(input_shape=(None, 28, 28, 1), predict_on_batch=predict_on_batch)
 
 
 def find_digits(image):
@@ -94,10 +93,8 @@ def result(text, name):
 
 def files_in(folder):
     """Return the paths of all files and folders below a folder, and the content of the files."""
-    return {
-        str(path.relative_to(folder)): path.is_file() and path.read_bytes()
-        for path in folder.rglob("*")
-    }
+    paths = folder.rglob("*")
+    return {str(it.relative_to(folder)): it.is_file() and it.read_bytes() for it in paths}
 
 
 def small_network(shape=(28, 28, 1), last=None):
@@ -111,8 +108,9 @@ def small_network(shape=(28, 28, 1), last=None):
 def small_data(tmp_path_factory):
     """Path of a small file laid out as Keras's mnist.npz."""
     path = tmp_path_factory.mktemp("data") / "small.npz"
-    (images, labels), (more, others) = map(train_model.synthetic_digits, (1500, 300), (1, 2))
-    np.savez_compressed(path, x_train=images, y_train=np.uint8(labels), x_test=more, y_test=others)
+    images, labels = train_model.synthetic_digits(1500, 1)
+    # Big integers of 16 bits, with an axis for colour, are digits, too.
+    np.savez(path, x_train=images[..., np.newaxis].astype(">u2"), y_train=np.uint8(labels))
     return path
 
 

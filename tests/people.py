@@ -69,8 +69,8 @@ def main():
     parser.add_argument("--wrong", action="store_true", help="name what is misread")
     arguments = parser.parse_args()
     model = predict_model.load_model(arguments.model)
-    sets = {it: pictures(it) for it in SETS}
-    for name, members in (sets | {"uci-digits": small_pictures()}).items():
+    sets = {it: pictures(it) for it in SETS} | {"uci-digits": small_pictures()}
+    for name, members in sets.items():
         results = []
         for kind, expected, picture in members:
             number, doubts = read(model, picture)

@@ -15,7 +15,7 @@ import pytest
 from conftest import PREDICT, TRAIN, files_in, linux_only, run_main, sheet_of_fours, small_network
 
 import train_model
-from train_model import keras, plt
+from train_model import keras
 
 NETWORK = train_model.MODEL_FILE
 NAME = "数\udcff $_$.png" if sys.platform == "linux" else "$_$.png"  # on Linux any bytes
@@ -109,15 +109,6 @@ def test_closed_pipe_is_no_error(read_digit):
         assert read_digit(status=1, stdout=out).stderr == ""
 
 
-def test_plot_backend_whose_package_is_missing_is_told_in_a_line(monkeypatch, read_digit):
-    def refuse(*_, **__):
-        raise RuntimeError("The WebAgg backend requires Tornado.")
-
-    monkeypatch.setattr(plt, "subplots", refuse)
-    (line,) = read_digit(status=1).stderr.splitlines()
-    assert "requires Tornado" in line and "MPLBACKEND" in line
-
-
 def test_without_network_as_many_synthetic_digits_as_mnists_are_made(monkeypatch, capsys):
     monkeypatch.setattr(train_model, "synthetic_digits", lambda count, seed: (count, seed))
     count, seed, name = train_model.load_digits("auto", "train")
@@ -134,17 +125,15 @@ def test_without_network_an_earlier_network_is_kept_and_it_is_said_what_to_type(
     assert "--data FILE" in last and "--data synthetic" in last and files_in(tmp_path) == old
 
 
-@pytest.mark.parametrize("subset, given", [("train", "ab"), ("test", "cd")])
-def test_mnist_of_keras_is_taken_quietly_and_a_download_that_hangs_is_given_up(
-    monkeypatch, capsys, subset, given
-):
+def test_mnist_of_keras_is_taken_quietly_and_a_download_that_hangs_given_up(monkeypatch, capsys):
     def load_data():
         print(socket.getdefaulttimeout())
         return "ab", "cd"
 
     monkeypatch.setattr(keras.datasets.mnist, "load_data", load_data)
-    assert train_model.load_digits("auto", subset) == (*given, "MNIST")
-    assert capsys.readouterr() == ("", "10.0\n") and socket.getdefaulttimeout() is None
+    assert train_model.load_digits("auto", "train") == ("a", "b", "MNIST")
+    assert train_model.load_digits("mnist", "test") == ("c", "d", "MNIST")
+    assert capsys.readouterr() == ("", "10.0\n10.0\n") and socket.getdefaulttimeout() is None
 
 
 def press_ctrl_c(*_):

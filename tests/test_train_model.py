@@ -4,10 +4,9 @@ import json
 import warnings
 import zipfile
 
-import h5py
 import numpy as np
 import pytest
-from conftest import BAR, FIVE, FOUR, TRAIN, draw, files_in, result, run_main, small_network
+from conftest import FOUR, TRAIN, draw, files_in, result, run_main, small_network
 
 import train_model
 from train_model import CLASSES, RECIPE, as_input, keras, plt, synthetic_digits
@@ -72,45 +71,13 @@ def test_run_does_what_recipe_and_options_say(small_data, monkeypatch, tmp_path,
         assert [*validation.get_ydata()] == HISTORY[f"val_{name}"]
 
 
-def test_split_takes_the_last_images_for_validation():
-    pairs = np.stack([np.arange(100), np.arange(100) % 9])
-    train_set, validation_set = train_model.split(*pairs, 0.196)
-    assert np.array_equal(train_set, pairs[:, :80])
-    assert np.array_equal(validation_set, pairs[:, 80:])
-
-
-@pytest.mark.parametrize(
-    "shape, kind", [((28, 28), np.uint8), ((28, 28, 1), ">u2"), ((28, 28), np.int64)]
-)
-def test_integers_in_the_layout_of_keras_are_taken(tmp_path, shape, kind):
-    images, labels = synthetic_digits(50, 3)
-    given = images.reshape(-1, *shape).astype(kind)
-    np.savez(tmp_path / "a.npz", x_train=given, y_train=labels.astype(kind))
-    read, digits, name = train_model.load_digits(tmp_path / "a.npz", "train")
-    assert np.array_equal(read, images) and read.dtype == np.uint8
-    assert np.array_equal(digits, labels) and digits.dtype == np.int64 and name == "a.npz"
-
-
-@pytest.mark.parametrize("digit, strokes", [(4, FOUR), (5, FIVE + BAR)])
-def test_synthetic_digits_stand_upright_and_are_not_mirrored(digit, strokes):
+def test_synthetic_digits_stand_upright_and_are_not_mirrored():
     images, labels = synthetic_digits(500, 60)
-    mean = images[labels == digit].mean(axis=0)
-    picture = train_model.as_mnist(255 - np.asarray(draw(strokes)))
+    mean = images[labels == 4].mean(axis=0)
+    picture = train_model.as_mnist(255 - np.asarray(draw(FOUR)))
     views = [picture, picture[:, ::-1], picture[::-1], picture[::-1, ::-1], picture.T]
     alike = [np.corrcoef(mean.ravel(), view.ravel())[0, 1] for view in views]
     assert np.argmax(alike) == 0
-
-
-@pytest.mark.parametrize("size", [(28, 28), (90, 300), (480, 60)])
-@pytest.mark.parametrize("width", [1, 9])
-def test_ink_of_any_size_fills_the_box_of_mnist_with_a_visible_stroke(size, width):
-    ink = np.zeros(size, np.uint8)
-    ink[4:24, 12 : 12 + width] = 200
-    image = train_model.as_mnist(ink)
-    down, across = np.nonzero(image > 60)
-    assert image.shape == (28, 28) and image.max() == 255
-    assert np.ptp(down) == 19 and 2 <= np.ptp(across) + 1 <= 10
-    assert abs(down.mean() - 13.5) <= 1 and abs(across.mean() - 13.5) <= 1
 
 
 @pytest.mark.parametrize("augment", [False, True])
@@ -126,33 +93,10 @@ def test_epoch_holds_each_image_with_its_smoothed_label_once_as_the_seed_says(au
     assert np.array_equal(images, again) and not np.array_equal(images, others)
     assert len(np.unique(images, axis=0)) == (100 if augment else 50)
     if not augment:
-        distances = [abs(digits - 255 * image[..., 0]).sum(axis=(1, 2)) for image in images]
-        order = np.argmin(distances, axis=1)
-        assert np.max(np.min(distances, axis=1)) < 1
+        order = [np.argmin(abs(digits - 255 * it[..., 0]).max(axis=(1, 2))) for it in images]
         assert sorted(order[:50]) == sorted(order[50:]) == [*range(50)]
-        assert not np.array_equal(order[:50], order[50:])
+        assert order[:50] != order[50:]
         assert np.allclose(wanted, 0.8 * np.eye(CLASSES)[labels[order]] + 0.02)
-
-
-def test_one_cycle_rises_and_falls_over_all_steps():
-    model, digits, rates = small_network(), synthetic_digits(300, 3), []
-    train_model.train(model, digits, digits, RECIPE | {"epochs": 2})
-    steps = int(model.optimizer.iterations)
-    assert steps == 2 * 3  # By default a batch has 64 images for each epoch, and at most 256.
-    for step in range(steps + 1):
-        model.optimizer.iterations.assign(step)
-        rates.append(float(model.optimizer.learning_rate))
-    assert [rates[0], rates[-1]] == pytest.approx([0, 0], abs=1e-6)
-    assert np.argmax(rates) in (1, 2) and max(rates) == pytest.approx(0.01)
-
-
-@pytest.mark.parametrize("onednn, policy", [("1", "mixed_bfloat16"), ("0", "float32")])
-def test_bfloat16_is_used_only_where_it_is_fast(monkeypatch, tmp_path, onednn, policy):
-    (tmp_path / "cpuinfo").write_text("flags: fpu amx_bf16")
-    monkeypatch.setattr(train_model, "Path", lambda _: tmp_path / "cpuinfo")
-    monkeypatch.setattr(train_model.tf.config, "list_physical_devices", lambda kind: [])
-    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", onednn)
-    assert train_model.fastest_policy() == policy
 
 
 def test_best_epoch_by_the_true_labels_is_kept_in_float32_and_patience_ends(monkeypatch):
@@ -175,15 +119,19 @@ def test_best_epoch_by_the_true_labels_is_kept_in_float32_and_patience_ends(monk
     assert {layer.compute_dtype for layer in model.layers} == {"float32"}
 
 
-def test_training_depends_on_its_seed_alone():
-    digits, weights = synthetic_digits(50, 3), []
+def test_training_depends_on_its_seed_alone_and_its_rate_rises_and_falls():
+    digits, weights, rates = synthetic_digits(300, 3), [], []
     for seed in (5, 5, 6):
         keras.utils.set_random_seed(0)
         model = small_network()
-        settings = RECIPE | {"epochs": 1, "batch_size": 25, "seed": seed}
-        train_model.train(model, digits, digits, settings)
+        train_model.train(model, digits, digits, RECIPE | {"epochs": 1, "seed": seed})
         weights.append(model.get_weights()[0])
     assert np.array_equal(weights[0], weights[1]) and not np.array_equal(weights[0], weights[2])
+    assert int(model.optimizer.iterations) == 5  # A batch has 64 images for each epoch.
+    for step in range(6):
+        model.optimizer.iterations.assign(step)
+        rates.append(float(model.optimizer.learning_rate))
+    assert rates == pytest.approx([0, 0.01, 0.0085, 0.005, 0.0015, 0], abs=1e-4)
 
 
 @pytest.mark.parametrize("factor", [0.23, 4.3])
@@ -213,22 +161,17 @@ def test_training_prints_what_the_saved_network_does(trained, small_data):
     assert "training accuracy" in run.stdout
 
 
-@pytest.mark.parametrize("architecture, ending", [("5x5", "keras"), ("3x3-dropout", "h5")])
+@pytest.mark.parametrize("architecture, ending", [("3x3-dropout", "keras"), ("5x5", "h5")])
 def test_saved_network_is_plain_keras_that_can_be_trained_further(tmp_path, architecture, ending):
     path, model = tmp_path / f"a.{ending}", train_model.build_model(architecture, "a \udcff.npz")
     model.compile("adam", "mse")
     train_model.save_model(model, path)
     assert model.compiled
-    if ending == "h5":
-        with h5py.File(path) as file:
-            text = file.attrs["model_config"]
-    else:
+    if ending == "keras":
         with zipfile.ZipFile(path) as archive:
-            text = archive.read("config.json").decode()
-    # Settings that an older Keras may not know are left out.
-    for layer in json.loads(text)["config"]["layers"]:
-        layer["config"].pop("batch_shape", None)
-        assert None not in layer["config"].values(), layer["class_name"]
+            config = json.loads(archive.read("config.json"))["config"]
+        # Settings that an older Keras may not know are left out.
+        assert not any(None in layer["config"].values() for layer in config["layers"])
     with warnings.catch_warnings(action="error"):
         read = keras.saving.load_model(path)
     assert read.name == "trained_on_a_npz"
