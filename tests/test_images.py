@@ -47,8 +47,6 @@ RULED = np.where((DOWN + ACROSS / 20) % 33 < 1, 0.5, 0.85)
 SQUARED = np.where(((DOWN + ACROSS / 20) % 22 < 2) | ((ACROSS - DOWN / 20) % 22 < 2), 0.6, 0.85)
 LAMP = 1.1 / (1 + 12 * np.hypot(DOWN - 100, ACROSS - 150) ** 2 / 480**2)
 DESK = 0.2 + 0.03 * np.sin(DOWN / 3 + ACROSS / 50)
-CORNER = np.where((DOWN - ACROSS / 20 < 300) & (ACROSS + DOWN / 20 < 385), 0.85, DESK)
-BACK = np.asarray(draw(FIVE, 160, place=(20, 100), canvas=(480, 360), ink=1, ground=0))
 BOX = [[(-0.1, -0.1), (1.1, -0.1), (1.1, 1.1), (-0.1, 1.1), (-0.1, -0.1)]]
 CIRCLE = [[(0.5 + 0.8 * np.cos(angle), 0.5 + 0.7 * np.sin(angle)) for angle in range(7)]]
 FOURS = {
@@ -67,8 +65,6 @@ FOURS = {
     "by a lamp": photo(FOUR, light=LAMP),
     "in low light with grain": photo(FOUR, light=0.25, grain=0.03),
     "squared": photo(FOUR, sheet=SQUARED, grain=0.02),
-    "another shines through": photo(FOUR, sheet=0.85 - 0.15 * BACK),
-    "corner in view": photo(FOUR, sheet=CORNER),
     "pencil": photo(FOUR, ink=0.55, width=4),
     "marker": photo(FOUR, width=24),
     "chalk": photo(FOUR, sheet=0.25, ink=0.85, grain=0.03),
@@ -102,7 +98,6 @@ FORMS = {
     "uint16": INK.astype(np.uint16) * 257,
     "(1, h, w, 1)": INK[np.newaxis, ..., np.newaxis],
     "RGBA": np.dstack([INK] * 3 + [np.full_like(INK, 255)]),
-    "lists": INK.tolist(),
     "file object": io.BytesIO(PNG),
 }
 
@@ -128,7 +123,6 @@ NO_IMAGES = {
     "noise": Image.fromarray(np.uint8(128 + NOISE)),
     "no pixel": np.zeros((0, 0), np.uint8),
     "not a number": np.full((50, 50), np.nan),
-    "ragged": [[1, 2], [3]],
     "no path": "text" * 9999,
     "text": io.BytesIO(b"no image"),
     "empty paper": photo([]),
