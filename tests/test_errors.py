@@ -104,7 +104,7 @@ def test_bad_option_is_named_with_a_hint_at_the_help(folder, script, typed):
 def test_what_cannot_work_is_said_before_the_work(folder, monkeypatch, script, options, said):
     monkeypatch.setattr(train_model, "build_model", None)
     monkeypatch.setattr(predict_model, "predict_digits", None)
-    assert refused(script, *options.split(), folder=folder).startswith(said)
+    assert said in refused(script, *options.split(), folder=folder)
 
 
 @pytest.mark.parametrize("shape", [(28, 28, 1), (28, 28), (784,)])
