@@ -9,7 +9,7 @@ pictures of ../shared that are read right. Networks that the folder has are not 
 
 from pathlib import Path
 
-from benchmark import Clock
+from benchmark import make_clock
 from people import SHARED, np, pictures, predict_model, read, train_model
 
 from train_model import keras
@@ -67,7 +67,8 @@ def train(way, train_set, validation_set, path):
         way["optimizer"].exclude_layers = [""]  # All layers are left to its Adam.
     train_model.fastest_policy = lambda: way["policy"]
     keras.utils.set_random_seed(way["seed"])
-    model, clock, weights = train_model.build_model(), Clock(), []
+    model, seconds, weights = train_model.build_model(), [], []
+    clock = make_clock(seconds)
     clock.on_test_end = lambda logs: weights.append(model.get_weights())
     train_model.train(model, train_set, validation_set, way, [clock])
     if not way["best"]:
@@ -75,7 +76,7 @@ def train(way, train_set, validation_set, path):
     if way["calibrate"]:
         train_model.calibrate(model, *validation_set)
     train_model.save_model(model, path)
-    path.with_suffix(".txt").write_text(str(min(clock.epochs)))
+    path.with_suffix(".txt").write_text(str(min(seconds)))
 
 
 def score(path, *sets):

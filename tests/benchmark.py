@@ -1,170 +1,141 @@
-"""Measure the time of training, and the time and memory of the scripts.
+"""Measure an epoch of training, or the time and memory of what users run.
 
     python tests/benchmark.py --data mnist.npz
     python tests/benchmark.py --data mnist.npz --against ../another_checkout
 
-The first compares three ways to train the same network on MNIST alone, in turn: this
-project's, without its synthetic digits; the tutorials' (Keras's fit, Adam, batches of
-32, float32); and PyTorch's (channels last, bfloat16 where the processor has it,
-batches of 128, Adam), which is left out where torch is not installed. Printed are
-the medians of the time of an epoch without its validation, and of the time until
-the network first reads 98.82% of the validation images (inf where it does not).
-
-The second runs both scripts of this checkout and of another, in turn, and prints
-medians of the time from the start to the end and of the peak memory, with ratios.
+The first trains the same network here and, if it is installed, in PyTorch, in turn, on MNIST in
+batches of 256; printed is the median time of an epoch without its validation. `--float32`, with
+ONEDNN_MAX_CPU_ISA=AVX2 in the environment, shows a processor without bfloat16. The second runs the
+commands below by both checkouts, in turn; printed are medians and ratios of time and peak memory.
 """
 
 import argparse
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from people import PROJECT, Image, np, train_model
 
-import train_model
-from train_model import keras, np
+from train_model import keras
 
-try:
-    import torch
-except ModuleNotFoundError:
-    torch = None
-
-PROJECT = Path(train_model.__file__).parent
-TARGET = 0.9882
-EPOCHS = 12  # of the other ways, enough to get to the target
-
-
-class Clock(keras.callbacks.Callback):
-    """Measures each epoch without its validation, and the time to the target."""
-
-    def __init__(self):
-        """Start the clock."""
-        super().__init__()
-        self.epochs, self.to_target, self.start = [], np.inf, time.perf_counter()
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.begin = time.perf_counter()
-
-    def on_test_begin(self, logs=None):
-        self.epochs.append(time.perf_counter() - self.begin)
-
-    def on_epoch_end(self, epoch, logs):
-        if logs["val_accuracy"] >= TARGET:
-            self.to_target = min(self.to_target, time.perf_counter() - self.start)
+COMMANDS = [  # of two checkouts, as arguments of Python
+    "PROJECT/train_model.py --data DATA",
+    "PROJECT/predict_model.py --data DATA",
+    "PROJECT/predict_model.py images",
+    "PROJECT/predict_model.py photos",
+    "PROJECT/predict_model.py images/0.png",
+    "-c 'import cv2, keras, matplotlib.pyplot, pi_heif, tensorflow'",
+]
 
 
-def train_as_we_do(train_set, validation_set, seed, clock):
-    """Train as train_model.py does by default, but for the synthetic digits."""
-    recipe = train_model.RECIPE | {"seed": seed}
-    train_model.train(train_model.build_model(), train_set, validation_set, recipe, [clock])
-
-
-def train_as_tutorials_do(train_set, validation_set, seed, clock):
-    """Train with Keras's defaults."""
-    model = train_model.build_model()
-    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    model.fit(
-        train_model.as_input(train_set[0]),
-        train_set[1],
-        epochs=EPOCHS,
-        verbose=0,
-        callbacks=[clock],
-        validation_data=(train_model.as_input(validation_set[0]), validation_set[1]),
+def make_clock(seconds):
+    """Make a callback that adds the seconds of each epoch, without its validation, to a list."""
+    return keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda *_: seconds.append(-time.perf_counter()),
+        on_test_begin=lambda *_: seconds.append(seconds.pop() + time.perf_counter()),
     )
 
 
-def train_in_pytorch(train_set, validation_set, seed, clock):
-    """Train the same network in PyTorch."""
-    torch.manual_seed(seed)
-    nn, layers = torch.nn, []
+def train_here(images, labels, seconds):
+    """Train by the recipe, but for the synthetic digits."""
+    sets = train_model.split(images, labels, 0.2)
+    train_model.train(train_model.build_model(), *sets, callbacks=[make_clock(seconds)])
+
+
+def train_in_pytorch(images, labels, seconds):
+    """Train the same network in PyTorch on as many images, not validated."""
+    import torch
+    from torch import nn
+
+    layers = []
     for inputs in (1, 32):
         layers += [nn.Conv2d(inputs, 32, 5), nn.ReLU(), nn.MaxPool2d(2)]
     layers += [nn.Flatten(), nn.Linear(512, 128), nn.ReLU(), nn.Linear(128, 10)]
     model = nn.Sequential(*layers).to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(model.parameters())
     bfloat16 = train_model.fastest_policy() == "mixed_bfloat16"
-    (images, labels), (others, true) = (
-        (
-            torch.tensor(train_model.as_input(images).numpy()).permute(0, 3, 1, 2),
-            torch.tensor(labels).long(),
-        )
-        for images, labels in (train_set, validation_set)
-    )
-    for epoch in range(EPOCHS):
-        clock.on_epoch_begin(epoch)
-        for batch in torch.randperm(len(images)).split(128):
+    count = round(0.8 * len(images))
+    inputs = torch.tensor(images[:count, np.newaxis] / np.float32(255))
+    wanted = torch.tensor(labels[:count]).long()
+    for _ in range(train_model.RECIPE["epochs"]):
+        start = time.perf_counter()
+        for batch in torch.randperm(count).split(256):
             with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-                logits = model(images[batch].contiguous(memory_format=torch.channels_last))
-            loss = nn.functional.cross_entropy(logits.float(), labels[batch])
+                logits = model(inputs[batch].contiguous(memory_format=torch.channels_last))
+            loss = nn.functional.cross_entropy(logits.float(), wanted[batch])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-        clock.on_test_begin()
-        with torch.no_grad():
-            right = model(others).argmax(dim=1) == true
-        clock.on_epoch_end(epoch, {"val_accuracy": right.float().mean().item()})
+        seconds.append(time.perf_counter() - start)
 
 
-def compare_ways(data, rounds):
-    """Train in each way in turn, and print a line for each."""
+def compare_frameworks(data, rounds):
+    """Train here, and in PyTorch if it is installed, in turn; print the medians."""
     images, labels, _ = train_model.load_digits(data, "train")
-    train_set, validation_set = train_model.split(images, labels, 0.2)
-    ways = {"this project": train_as_we_do, "the tutorials' way": train_as_tutorials_do}
-    if torch:
-        ways["PyTorch"] = train_in_pytorch
-    else:
-        print("PyTorch is left out: torch is not installed", file=sys.stderr)
-    clocks = {way: [] for way in ways}
-    for seed in range(rounds):
-        for way, train in ways.items():
-            keras.utils.set_random_seed(seed)
-            clocks[way].append(Clock())
-            train(train_set, validation_set, seed, clocks[way][-1])
-    print(f"{'way':<23}{'an epoch':<15}until {TARGET:.2%}")
-    for way, runs in clocks.items():
-        # The first epoch of a run pays for building the graph.
-        epoch = np.median([np.median(run.epochs[1:]) for run in runs])
-        to_target = np.median([run.to_target for run in runs])
-        print(f"{way:<23}{f'{epoch:.2f} s':<15}{to_target:.2f} s")
+    ways = [train_here, train_in_pytorch] if find_spec("torch") else [train_here]
+    epochs = {train: [] for train in ways}
+    for _ in range(rounds):
+        for train in ways:
+            train(images, labels, seconds := [])
+            epochs[train] += seconds[1:]  # The first one pays for building the graph.
+    for train in ways:
+        print(f"{train.__name__}: {np.median(epochs[train]):.2f} s an epoch")
 
 
-def run(script, data, folder):
-    """Run a script in a folder; returns seconds and megabytes at its peak."""
+def make_pictures(data, folder):
+    """Save 10,000 images of 28x28 pixels, and 50 photos of 12 million with five digits."""
+    images = 255 - train_model.load_digits(data, "test")[0]
+    (folder / "images").mkdir()
+    (folder / "photos").mkdir()
+    for number, image in enumerate(images):
+        Image.fromarray(image).save(folder / f"images/{number}.png")
+    page = np.pad(np.hstack(images[:5]), ((38, 39), (0, 0)), constant_values=255)
+    photo = Image.fromarray(page).resize((4000, 3000), Image.Resampling.BICUBIC)
+    for number in range(50):
+        photo.save(folder / f"photos/{number}.jpg")
+
+
+def run(command, project, data, folder):
+    """Run Python in a folder; returns seconds, and megabytes at the peak."""
     start = time.perf_counter()
-    command = [sys.executable, script, "--data", data]
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        sys.exit(f"error: {script} failed")
+    words = shlex.split(command.replace("PROJECT", str(project)).replace("DATA", str(data)))
+    process = subprocess.Popen([sys.executable, *words], cwd=folder, stdout=subprocess.DEVNULL)
+    _, _, usage = os.wait4(process.pid, 0)
     return time.perf_counter() - start, usage.ru_maxrss / 1024
 
 
 def compare_checkouts(other, data, rounds):
-    """Run the scripts of this checkout and of another in turn; print medians and ratios."""
+    """Run the commands of both checkouts in turn; print medians and ratios."""
     data = Path(data).resolve() if Path(data).is_file() else data
-    print(f"{'script':<18}{'':<8}{'this':>10}{'other':>10}{'ratio':>8}")
-    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
-        for script in ("train_model.py", "predict_model.py"):
-            places = (PROJECT / script, one), (other.resolve() / script, two)
-            runs = [[run(path, data, folder) for path, folder in places] for _ in range(rounds)]
-            for unit, (mine, others) in zip(("s", "MB"), np.median(runs, axis=0).T):
-                print(f"{script:<18}{unit:<8}{mine:>10.1f}{others:>10.1f}{mine / others:>8.2f}")
+    print(f"{'this':>10}{'other':>10}{'ratio':>8}")
+    with tempfile.TemporaryDirectory() as folder:
+        make_pictures(data, Path(folder))
+        for command in COMMANDS:
+            both = [(PROJECT, other.resolve())] * rounds
+            pairs = [[run(command, project, data, folder) for project in pair] for pair in both]
+            for unit, (mine, others) in zip(("s", "MB"), np.median(pairs, axis=0).T):
+                print(f"{mine:10.1f}{others:10.1f}{mine / others:8.2f} {unit:<2} {command}")
 
 
 def main():
-    """Compare ways to train, or two checkouts."""
+    """Compare an epoch with PyTorch's, or two checkouts."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default="auto", help="as for train_model.py")
     parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
+    parser.add_argument("--float32", action="store_true", help="as without bfloat16")
     parser.add_argument("--against", metavar="PATH", type=Path, help="another checkout")
     arguments = parser.parse_args()
+    if arguments.float32:
+        train_model.fastest_policy = lambda: "float32"
     if arguments.against:
         compare_checkouts(arguments.against, arguments.data, arguments.rounds)
     else:
-        compare_ways(arguments.data, arguments.rounds)
+        compare_frameworks(arguments.data, arguments.rounds)
 
 
 if __name__ == "__main__":

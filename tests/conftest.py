@@ -1,10 +1,9 @@
-"""What the tests share: ways to run the scripts, small data, a network trained on them."""
+"""What the tests share: ways to run the scripts, drawings, small data and networks."""
 
 import io
+import itertools
 import os
 import re
-import signal
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -24,9 +23,7 @@ import predict_model
 import train_model
 
 TRAIN, PREDICT = "train_model.py", "predict_model.py"
-LINUX = sys.platform == "linux"
-linux_only = pytest.mark.skipif(not LINUX, reason="uses what only Linux has")
-DEADLINE = 300  # seconds for a test or a script, on a slow machine
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="uses what only Linux has")
 
 # Strokes on a square from 0 to 1.
 FOUR = [[(0.55, 0.1), (0.2, 0.6), (0.8, 0.6)], [(0.65, 0.35), (0.65, 0.9)]]
@@ -44,24 +41,32 @@ def draw(strokes, size=200, width=None, place=(0, 0), canvas=None, ink=0, ground
     return image
 
 
-@pytest.fixture(autouse=True)
-def deadline():
-    """End a test that hangs."""
-    if LINUX:
-        signal.signal(signal.SIGALRM, lambda *_: pytest.fail(f"hangs: {DEADLINE} seconds are over"))
-        signal.alarm(DEADLINE)
-    yield
-    if LINUX:
-        signal.alarm(0)
+def sheet_of_fours(rows=(1,), size=120):
+    """Draw rows of so many fours on white paper, each in a square of so many pixels."""
+    places = [(place, row) for row, digits in enumerate(rows) for place in range(digits)]
+    strokes = [np.add(stroke, place) for place in places for stroke in FOUR]
+    return draw(strokes, size, canvas=(size * max(1, *rows), size * len(rows)))
 
 
-def run_script(script, *arguments, cwd, status=0, **environment):
-    """Run a script as a user does; returns what it printed."""
-    command = [sys.executable, str(PROJECT / script), *map(str, arguments)]
-    options = {"capture_output": True, "encoding": "utf-8", "timeout": DEADLINE}
-    run = subprocess.run(command, cwd=cwd, env=os.environ | environment, **options)
-    assert run.returncode == status, run.stderr
-    return run
+def reader(*answers):
+    """Make a network that returns these digits, each with a confidence, in turn."""
+    turns = itertools.cycle(answers)
+
+    def predict_on_batch(batch):
+        return np.array([share * np.eye(10)[digit] for _, (digit, share) in zip(batch, turns)])
+
+    return SimpleNamespace(input_shape=(None, 28, 28, 1), predict_on_batch=predict_on_batch)
+
+
+def find_digits(image):
+    """Find the digits in an image, by a network that is certain of all it sees."""
+    return predict_model.predict_digits(reader((4, 1.0)), image)
+
+
+def likeness(image, picture):
+    """Correlation of the only digit of an image with a picture, from -1 to 1."""
+    (digit,) = find_digits(image)
+    return np.corrcoef(digit.picture.ravel(), picture.ravel())[0, 1]
 
 
 def run_main(script, *arguments, cwd, status=0, stdout=None):
@@ -69,17 +74,16 @@ def run_main(script, *arguments, cwd, status=0, stdout=None):
     train_model.plt.close("all")  # what the run before left
     # As a terminal of today is: UTF-8, and strict.
     own = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True)
-    out, err = stdout or own, io.StringIO()
+    error = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
         patch.chdir(cwd)
-        patch.setattr(sys, "stdout", out)
-        patch.setattr(sys, "stderr", err)
+        patch.setattr(sys, "stdout", stdout or own)
+        patch.setattr(sys, "stderr", error)
         patch.setattr(sys, "argv", [script, *map(str, arguments)])
         module = {TRAIN: train_model, PREDICT: predict_model}[script]
         train_model.run_as_script(module.main)
-    assert int(end.value.code or 0) == status, (arguments, err.getvalue())
-    text = own.buffer.getvalue().decode()
-    return subprocess.CompletedProcess(arguments, status, text, err.getvalue())
+    assert int(end.value.code or 0) == status, (arguments, error.getvalue())
+    return SimpleNamespace(stdout=own.buffer.getvalue().decode(), stderr=error.getvalue())
 
 
 def result(text, name):
@@ -87,40 +91,26 @@ def result(text, name):
     return re.search(rf"^ *{name}  +(.*)$", text, re.MULTILINE)[1]
 
 
-def accuracy_in(text):
-    """Return the first accuracy that predict_model.py printed, in per cent."""
-    return float(result(text, "accuracy").partition("% of ")[0])
-
-
 def files_in(folder):
     """Return the paths of all files and folders below a folder, and the content of the files."""
-    return {
-        str(path.relative_to(folder)): path.is_file() and path.read_bytes()
-        for path in folder.rglob("*")
-    }
+    paths = folder.rglob("*")
+    return {str(it.relative_to(folder)): it.is_file() and it.read_bytes() for it in paths}
 
 
-def small_network(shape=(28, 28, 1)):
+def small_network(shape=(28, 28, 1), last=None):
     """Make a network of one layer, which Keras trains and saves in no time."""
     keras = train_model.keras
-    layers = [keras.Input(shape), keras.layers.Flatten(), keras.layers.Dense(10, "softmax")]
-    return keras.Sequential(layers)
-
-
-def network_answering(probabilities, path):
-    """Save a network that returns these probabilities for every image."""
-    model = train_model.build_model()
-    *weights, _ = [0 * array for array in model.get_weights()]
-    model.set_weights([*weights, np.log(probabilities)])
-    train_model.save_model(model, path)
+    last = last or keras.layers.Dense(10, "softmax")
+    return keras.Sequential([keras.Input(shape), keras.layers.Flatten(), last])
 
 
 @pytest.fixture(scope="session")
 def small_data(tmp_path_factory):
     """Path of a small file laid out as Keras's mnist.npz."""
     path = tmp_path_factory.mktemp("data") / "small.npz"
-    (images, labels), (more, others) = map(train_model.synthetic_digits, (1500, 300), (1, 2))
-    np.savez_compressed(path, x_train=images, y_train=np.uint8(labels), x_test=more, y_test=others)
+    images, labels = train_model.synthetic_digits(1500, 1)
+    # Big integers of 16 bits, with an axis for colour, are digits, too.
+    np.savez(path, x_train=images[..., np.newaxis].astype(">u2"), y_train=np.uint8(labels))
     return path
 
 
@@ -129,9 +119,15 @@ def trained(small_data, tmp_path_factory):
     """Path of a network that train_model.py made, and what it printed."""
     folder = tmp_path_factory.mktemp("trained")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(train_model.RECIPE, "batch_size", 32)
+        patch.setitem(train_model.RECIPE, "batch_size", 32)  # So few images need more steps.
         run = run_main(TRAIN, "--data", small_data, cwd=folder)
     return folder / train_model.MODEL_FILE, run
+
+
+@pytest.fixture(scope="session")
+def network(trained):
+    """Load the trained network."""
+    return predict_model.load_model(trained[0])
 
 
 # What a network returns that reads any image as a four, or with less confidence as a five.
@@ -141,36 +137,8 @@ ANSWER = [0.01, *[0.001] * 3, 0.83, 0.153, *[0.001] * 4]
 @pytest.fixture(scope="session")
 def four(tmp_path_factory):
     """Path of a network that reads any image as a four."""
-    path = tmp_path_factory.mktemp("four") / "a.keras"
-    network_answering(ANSWER, path)
+    path, model = tmp_path_factory.mktemp("four") / "a.keras", train_model.build_model()
+    *weights, _ = [0 * array for array in model.get_weights()]
+    model.set_weights([*weights, np.log(ANSWER)])
+    train_model.save_model(model, path)
     return path
-
-
-@pytest.fixture(scope="session")
-def network(trained):
-    """Load the trained network."""
-    return predict_model.load_model(trained[0])
-
-
-@pytest.fixture(scope="session")
-def mnist():
-    """Path of the real MNIST; tests that need it are skipped where there is none."""
-    path = Path(os.environ.get("MNIST_NPZ", PROJECT.parent / "shared" / "mnist.npz"))
-    if not path.is_file():
-        pytest.skip(f"needs the real MNIST: {path} is missing (MNIST_NPZ names another file)")
-    return path.resolve()
-
-
-def sheet_of_fours(rows=(1,), size=120):
-    """Draw rows of so many fours on white paper, each in a square of so many pixels."""
-    places = [(place, row) for row, digits in enumerate(rows) for place in range(digits)]
-    strokes = [np.add(stroke, place) for place in places for stroke in FOUR]
-    return draw(strokes, size, canvas=(size * max(1, *rows), size * len(rows)))
-
-
-def find_digits(image):
-    """Find the digits in an image, by a network that is certain of all it sees."""
-    certain = SimpleNamespace(
-        input_shape=(None, 28, 28, 1), predict_on_batch=lambda batch: np.eye(10)[[4] * len(batch)]
-    )
-    return predict_model.predict_digits(certain, image)

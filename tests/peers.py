@@ -7,12 +7,11 @@ and rapidocr are installed. All read as_image's picture on white; only digits ar
 """
 
 import argparse
-import csv
 from importlib.metadata import version
 from importlib.util import find_spec
 
 import people
-from people import SHARED, np, predict_model, train_model
+from people import Path, np, predict_model, train_model
 from PIL import Image
 
 
@@ -34,13 +33,11 @@ def main():
 
 def pictures(name):
     """Yield image and digits of each picture that has digits, but for arrays and several pages."""
-    with open(SHARED / name / "labels.csv", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            number = row.get("digits") or row.get("label")
-            if number and not row["file"].endswith((".npy", "pages.tif")):
-                image, _ = predict_model.as_image(SHARED / name / row["file"])
-                white = Image.new("RGBA", image.size, "white")
-                yield Image.alpha_composite(white, image).convert("RGB"), number.replace(" ", "")
+    for _, number, path in people.pictures(name):
+        if number and isinstance(path, Path) and not path.name.endswith("pages.tif"):
+            image, _ = predict_model.as_image(path)
+            white = Image.new("RGBA", image.size, "white")
+            yield Image.alpha_composite(white, image).convert("RGB"), number.replace(" ", "")
 
 
 def programs(model):
@@ -62,8 +59,8 @@ def programs(model):
         from rapidocr import RapidOCR
 
         read, name = RapidOCR(params={"Global.use_cls": False}), f"RapidOCR {version('rapidocr')}"
-        yield name, lambda image, _: read(image, use_det=True).txts
         yield f"{name}, as one line", lambda image, _: read(image, use_det=False).txts
+        yield f"{name}, with its finder", lambda image, _: read(image, use_det=True).txts
 
 
 if __name__ == "__main__":

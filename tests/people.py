@@ -6,7 +6,6 @@ The sets lie in ../shared, which is not part of the project; `--wrong` names wha
 """
 
 import argparse
-import collections
 import csv
 import sys
 from pathlib import Path
@@ -37,29 +36,30 @@ def pictures(name):
 def small_pictures():
     """Yield the same of the digits of 10x10 pixels, as they are and enlarged."""
     with np.load(SHARED / "uci-digits.npz") as arrays:
-        for ink, label in zip(arrays["x"], arrays["y"], strict=True):
-            image = Image.fromarray(np.uint8(255 - np.minimum(ink, 16) * 15.9375))
-            rim = Image.new("L", (10, 10), 255)
-            rim.paste(image, (1, 1))
-            yield "10x10", str(label), rim
-            yield "enlarged", str(label), rim.resize((100, 100), Image.Resampling.BICUBIC)
+        for ink, label in zip(arrays["x"], arrays["y"]):
+            image = Image.fromarray(np.uint8(np.pad(255 - np.minimum(ink, 16) * 15.9375, 1)))
+            yield "10x10", str(label), image
+            yield "enlarged", str(label), image.resize((100, 100), Image.Resampling.BICUBIC)
 
 
 def read(model, picture):
     """Return the numbers that are read, of all pages, and what is doubtful, or why none is."""
     numbers, doubts = [], []
     paths = [str(picture)] if isinstance(picture, Path) else []
-    pages = [page for _, _, page in predict_model.pages(paths)] or [None]
-    for page in pages:
+    for page in [page for _, _, page in predict_model.pages(paths)] or [None]:
         try:
             image = picture if page is None else predict_model.as_image(picture, page)[0]
             readings = predict_model.predict_digits(model, image)
-        except train_model.InputError as error:
-            doubts.append(str(error))
-        else:
             numbers.append(predict_model.describe(readings)[0])
             doubts += predict_model.list_doubts(readings)
+        except train_model.InputError as error:
+            doubts.append(str(error))
     return " ".join(numbers), doubts
+
+
+def is_right(number, expected):
+    """Tell whether a number was read; where one ends and the next begins is not judged."""
+    return number.replace(" ", "") == expected.replace(" ", "")
 
 
 def main():
@@ -69,24 +69,20 @@ def main():
     parser.add_argument("--wrong", action="store_true", help="name what is misread")
     arguments = parser.parse_args()
     model = predict_model.load_model(arguments.model)
-    sets = {name: pictures(name) for name in SETS}
-    for name, members in (sets | {"uci-digits": small_pictures()}).items():
-        right, sure, doubted = collections.defaultdict(list), 0, 0
+    sets = {it: pictures(it) for it in SETS} | {"uci-digits": small_pictures()}
+    for name, members in sets.items():
+        results = []
         for kind, expected, picture in members:
             number, doubts = read(model, picture)
-            # Where one number ends and the next begins is not judged.
-            is_right = number.replace(" ", "") == expected.replace(" ", "")
-            right["all"].append(is_right)
-            right[kind].append(is_right)
-            sure += not is_right and not doubts
-            doubted += is_right and bool(doubts and number)
-            if not is_right and arguments.wrong:
-                print(
-                    f"{picture}: {expected!r} is read as {number!r} {doubts or 'without a doubt'}"
-                )
-        for kind, results in sorted(right.items()):
-            print(f"{name:<12} {kind:<14} {np.mean(results):8.2%} of {len(results)}")
-        print(f"{name:<12} wrong without a doubt: {sure}; right with a doubt: {doubted}")
+            results.append((kind, is_right(number, expected), bool(doubts), bool(number)))
+            if arguments.wrong and not is_right(number, expected):
+                print(f"{picture}: {expected!r} is read as {number!r}, doubts: {doubts}")
+        kinds, right, doubted, is_read = map(np.array, zip(*results))
+        for kind in ("all", *np.unique(kinds)):
+            those = right[(kinds == kind) | (kind == "all")]
+            print(f"{name:<12} {kind:<14} {those.mean():8.2%} of {len(those)}")
+        sure, doubtful = sum(~right & ~doubted), sum(right & doubted & is_read)
+        print(f"{name:<12} wrong without a doubt: {sure}; right with a doubt: {doubtful}")
 
 
 if __name__ == "__main__":
