@@ -300,7 +300,7 @@ def report_scores(model, data, images, labels, plots, unread=0):
     print_result("calibration error", f"{calibration_error(labels, probabilities):.2%}")
     print_result("misclassified", f"{mistakes:,}")
     if unread:
-        print_result("not one digit", f"{unread:,} of these, read as none or as several")
+        print_result("unread", f"{unread:,} not read as one digit, counted as wrong")
     print_classification_report(confusion)
     print(f"\nconfusion matrix, a row a true digit, a column a predicted one\n{confusion}\n")
     title = f"{data}: {mistakes:,} of {total:,} misclassified"
@@ -645,12 +645,13 @@ SOFT = 3  # pixels around a mark: its soft edge
 # What makes a mark no stroke of a pen.
 LEAST_SCORE = 5000  # pixels of outline by their edge, 20 by 250: specks have less
 THICKEST = 0.28  # of its size: the thickest pens' digits are thinner, objects are not
-WIDEST = 2.5  # widths by height: a digit is less wide, a line is wider
+WIDEST = 2.5  # widths by height: a digit is less wide, the bar of a 5 is wider
+LINE = 0.4  # of the longer side of the image: a wider mark that is so wide is a line
 FRAME = 0.33  # of its outline is within it: it is the frame of a digit
 
 # What makes a mark a digit beside the clearest one, or a part of one.
 LEAST_HEIGHT = 0.35  # of its height: digits of one writing
-TALLEST = 1.4  # of its height: a digit with its parts, as the bar of a 5
+TALLEST = 1.4  # of its height: a digit with its parts, as the bar of a 5; of its width: a part
 
 # What is doubtful, and what is not.
 SURE = 0.99  # confidence: only so are two parts of a digit taken for two, and wide ones not
@@ -736,7 +737,7 @@ def refusal(mark, thickness):
     _, _, width, height = mark.box
     if thickness > THICKEST * max(width, height):
         return "thick"
-    if width > WIDEST * height:
+    if width > max(WIDEST * height, LINE * max(mark.ink.shape)):
         return "a line"
     return "at a corner of the image, or across it" if sides(mark) > 1 else ""
 
@@ -790,7 +791,7 @@ def group(marks):
         whole = next((parts for parts in digits if belongs(mark, parts[0], high)), None)
         if whole:
             whole.append(mark)
-        elif mark.box[3] > LEAST_HEIGHT * high:
+        elif mark.box[3] > max(LEAST_HEIGHT * high, mark.box[2] / WIDEST):
             digits.append([mark])
         else:
             beside.append(mark)
@@ -801,7 +802,8 @@ def belongs(mark, digit, high):
     """Tell whether a mark is a part of a digit, above or below it, where digits are so high."""
     (x, y), (digit_x, digit_y) = middle(mark), middle(digit)
     together = abs(y - digit_y) + (mark.box[3] + digit.box[3]) / 2
-    return abs(x - digit_x) < digit.box[2] / 2 and together < TALLEST * high
+    is_above = abs(x - digit_x) < digit.box[2] / 2 and mark.box[2] < TALLEST * digit.box[2]
+    return is_above and together < TALLEST * high
 
 
 def as_digit(parts):
