@@ -460,11 +460,10 @@ def save_sheet(sheet):
 class Reading(NamedTuple):
     """A digit of an image, and how the network reads it."""
 
-    ink: np.ndarray  # uint8 (h, w), 0 (paper) to 255, as it was found
+    picture: np.ndarray  # as MNIST's are: uint8 (28, 28), 0 (background) to 255 (ink)
     box: tuple  # left, top, width, height, in pixels of the image as given, upright
     score: float  # how clearly it stands out
     doubt: str  # what is uncertain about it, or ""
-    picture: np.ndarray = None  # as MNIST's are: uint8 (28, 28), 0 (background) to 255 (ink)
     probabilities: np.ndarray = None  # float32 (10,)
     row: int = 1  # 1 is the top one
     place: int = 1  # in its row, 1 is the left one
@@ -517,7 +516,8 @@ def predict_digits(model, image):
     pixels, scale, rim = enlarge(np.asarray(image))
     has_one = rim > 0 and image.width < 1.5 * image.height
     digits, beside = find_digits(pixels, has_one)
-    found = [part for whole in read(model, digits) for part in part_touching(model, whole)]
+    probabilities = predict(model, np.array([digit.picture for digit in digits]))
+    found = [digit._replace(probabilities=each) for digit, each in zip(digits, probabilities)]
     if len(found) > 1 and max(reading.confidence for reading in found) < CERTAIN:
         raise InputError("no digit found with certainty")
     readings = []
@@ -546,43 +546,6 @@ def list_doubts(readings):
     """List what is uncertain in one image, a text for each such digit."""
     name = "digit {} " if len(readings) > 1 else ""
     return [name.format(count) + it.doubt for count, it in enumerate(readings, 1) if it.doubt]
-
-
-def read(model, digits):
-    """Read digits that were found by the network; returns Readings that have probabilities."""
-    pictures = np.array([as_mnist(digit.ink) for digit in digits])
-    return [
-        digit._replace(picture=picture, probabilities=probabilities)
-        for digit, picture, probabilities in zip(digits, pictures, predict(model, pictures))
-    ]
-
-
-def part_touching(model, whole):
-    """Cut a digit that is uncertain into two where the network is sure of both.
-
-    It is cut upright where the pen passes once and both are high: two digits touch there.
-    """
-    left, top, width, height = whole.box
-    solid = whole.ink > 64
-    strokes = np.diff(solid, axis=0, prepend=False, append=False).sum(axis=0) / 2
-    halves = []
-    for x in np.flatnonzero(strokes <= 1):
-        heights = [side.any(axis=1).sum() for side in (solid[:, :x], solid[:, x:])]
-        if whole.confidence < CERTAIN and min(heights) > LEAST_PART * height:
-            halves += [
-                whole._replace(ink=whole.ink[:, :x], box=(left, top, x, height)),
-                whole._replace(ink=whole.ink[:, x:], box=(left + x, top, width - x, height)),
-            ]
-    if not halves:
-        return [whole]
-    halves = read(model, halves)
-    best = max(zip(halves[::2], halves[1::2]), key=least_confidence)
-    return best if least_confidence(best) > SURE else [whole]
-
-
-def least_confidence(readings):
-    """Return the confidence of the least certain digit."""
-    return min(reading.confidence for reading in readings)
 
 
 def find_doubt(reading, row, beside):
@@ -654,8 +617,7 @@ LEAST_HEIGHT = 0.35  # of its height: digits of one writing
 TALLEST = 1.4  # of its height: a digit with its parts, as the bar of a 5; of its width: a part
 
 # What is doubtful, and what is not.
-SURE = 0.99  # confidence: only so are two parts of a digit taken for two, and wide ones not
-LEAST_PART = 0.6  # of the height of digits that touch: each of them
+SURE = 0.99  # confidence: a wide digit of more is one
 WIDE = 1.2  # widths by height: more is perhaps two digits
 SLANT = 0.4  # widths by height: a straight line that slants more is perhaps a slash
 STRAIGHT = 0.25  # widths by length of a straight line
@@ -808,12 +770,13 @@ def belongs(mark, digit, high):
 
 def as_digit(parts):
     """Make a Reading of a mark and its parts, with the soft edges of the strokes."""
+    best = parts[0]
     mask = np.uint8(np.any([part.mark_at == part.number for part in parts], axis=0))
     mask = cv2.dilate(mask, None, iterations=SOFT)
     left, top, width, height = box = cv2.boundingRect(mask)
     window = np.s_[top : top + height, left : left + width]
-    ink = cv2.normalize(parts[0].ink[window] * mask[window], None, 255, 0, cv2.NORM_INF)
-    return Reading(ink, box, parts[0].score, "perhaps cut off" if sides(parts[0]) else "")
+    ink = cv2.normalize(best.ink[window] * mask[window], None, 255, 0, cv2.NORM_INF)
+    return Reading(as_mnist(ink), box, best.score, "perhaps cut off" if sides(best) else "")
 
 
 if __name__ == "__main__":
