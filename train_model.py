@@ -323,17 +323,15 @@ def training_batches(images, labels, recipe):
     wanted = tf.one_hot(labels, CLASSES, 1 - (CLASSES - 1) * share, share)
     images = tf.constant(images)
 
-    def make_batch(chosen, random):
+    def make_batch(chosen):
         inputs = as_input(tf.gather(images, chosen))
         if recipe["augment"]:
-            inputs = distort(inputs, (random, 0))
+            inputs = distort(inputs, seed=(chosen[0], chosen[-1]))
         return inputs, tf.gather(wanted, chosen)
 
     # The numbers of the images are shuffled, as images would take memory while they wait.
     order = tf.data.Dataset.range(len(images)).shuffle(len(images), recipe["seed"])
-    randoms = tf.data.Dataset.random(recipe["seed"], rerandomize_each_iteration=True)
-    batch_size = recipe["batch_size"] or min(64 * recipe["epochs"], 256)
-    batches = tf.data.Dataset.zip(order.batch(batch_size), randoms)
+    batches = order.batch(recipe["batch_size"] or min(64 * recipe["epochs"], 256))
     options = tf.data.Options()
     options.autotune.enabled = False  # `fit` would wait seconds for its thread, which sleeps.
     return batches.map(make_batch, num_parallel_calls=2).prefetch(4).with_options(options)
@@ -357,14 +355,13 @@ def distort(images, seed):
     alike.
     """
     uniform = tf.random.stateless_uniform([6, tf.shape(images)[0]], seed, -1, 1)
-    # The matrix [[a, b], [c, d]] takes a place in the result, counted from the middle, to the
-    # place in the image that its brightness comes from: turned by up to 10 degrees or so.
+    # A place in the result, counted from the middle, is added (a, b; c, d) times itself and (x, y):
+    # there in the image its brightness comes from, turned by up to 10 degrees or so.
     a, b, c, d, x, y = tf.unstack(uniform * [[0.14], [0.2], [0.14], [0.14], [1.5], [1.5]])
-    a, d = 1 + a, 1 + d
     middle = (IMAGE_SHAPE[0] - 1) / 2
-    x += middle * (1 - a - b)
-    y += middle * (1 - c - d)
-    changes = tf.stack([a, b, x, c, d, y, 0 * x, 0 * y], axis=1)  # none of perspective
+    x -= middle * (a + b)
+    y -= middle * (c + d)
+    changes = tf.stack([1 + a, b, x, c, 1 + d, y, 0 * x, 0 * y], axis=1)  # none of perspective
     return keras.ops.image.affine_transform(images, changes)
 
 
