@@ -43,7 +43,8 @@ if tuple(map(int, keras.__version__.split(".")[:2])) < (3, 14):
     sys.exit("error: Keras 3.14 or newer is needed: pip install -r requirements.txt")
 keras.config.set_floatx("float32")
 keras.config.set_image_data_format("channels_last")
-logging.getLogger("absl").setLevel(logging.ERROR)  # Keras warns there of every .h5 file.
+logging.getLogger("absl").setLevel(logging.ERROR)  # Keras warns there of every .h5 file,
+logging.getLogger("tensorflow").setLevel(logging.ERROR)  # and here of a second network.
 cv2.setNumThreads(1)  # More of its threads would wait for TensorFlow's.
 
 MODEL_FILE = "digit_classifier.keras"
@@ -190,7 +191,6 @@ def load_digits(source, subset):
         return *load_mnist(subset), "MNIST"
     if source == "synthetic":
         count, seed = (60_000, 0) if subset == "train" else (10_000, 1)
-        print(f"making {count:,} synthetic digits ...", file=sys.stderr)
         return *synthetic_digits(count, seed), SYNTHETIC
     return *read_npz(source, subset), Path(source).name
 
@@ -489,7 +489,7 @@ def plot_history(history, data):
     for axis, name in zip(figure.axes, ("accuracy", "loss")):
         axis.plot(epochs, history[name], "o-", label="training, as the recipe alters it")
         axis.plot(epochs, history[f"val_{name}"], "o-", label="validation")
-        axis.set(xlabel="epoch", ylabel=name)
+        axis.set(xlabel="epoch", ylabel=name, xlim=(0, len(epochs) + 1))
         axis.locator_params("x", integer=True)
         axis.legend()
     return figure
