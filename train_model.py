@@ -66,7 +66,7 @@ RECIPE = {
     # as ways of writing do (of 841 that people made 839 are read, without 830).
     "augment": True,
     "label_smoothing": 0.1,  # share spread over all digits: 99.47% of validation images, not 99.39
-    "patience": None,  # epochs without a lower validation loss to stop after; None: train them all
+    "patience": None,  # epochs without a better one to stop after; None: train them all
     "validation_split": 0.2,  # share of the images, the last ones, to choose the best epoch by
     "seed": 0,  # of everything random: on one machine equal seeds give equal weights
 }
@@ -268,7 +268,7 @@ def train(model, train_set, validation_set, recipe=RECIPE, callbacks=()):
     Args:
         model: The network, from build_model.
         train_set: Images and labels, as from load_digits.
-        validation_set: Others; the best epoch has the lowest loss on them.
+        validation_set: Others; the best epoch is the most accurate on them.
         recipe: The settings, a dict as RECIPE.
         callbacks: More Keras callbacks.
 
@@ -284,7 +284,7 @@ def train(model, train_set, validation_set, recipe=RECIPE, callbacks=()):
     batches = training_batches(*train_set, recipe)
     validation_batches = tf.data.Dataset.from_tensor_slices(validation_set).batch(250)
     keep_best = keras.callbacks.EarlyStopping(
-        "val_loss", patience=recipe["patience"] or epochs, restore_best_weights=True
+        "val_accuracy", patience=recipe["patience"] or epochs, restore_best_weights=True
     )
     # Hidden layers are trained in the precision that is fastest here; what is saved is float32.
     for layer in model.layers[:-1]:
@@ -310,11 +310,12 @@ def train(model, train_set, validation_set, recipe=RECIPE, callbacks=()):
             raise
         print_message("warning", "interrupted; going on with the best epoch's network")
         model.set_weights(keep_best.best_weights)
-    if not np.isfinite(keep_best.best):
+    history = model.history.history
+    if not np.isfinite(history["val_loss"][keep_best.best_epoch]):
         raise InputError("the loss is not finite: another optimizer or learning rate may help")
     for layer in model.layers:
         layer.dtype_policy = "float32"
-    return model.history.history
+    return history
 
 
 def training_batches(images, labels, recipe):
