@@ -149,6 +149,7 @@ def write_table(path, results):
             for it in readings:
                 digit = it.row, it.place, it.digit, it.confidence, it.doubt
                 table.writerow([name, *digit, *it.probabilities])
+    print_result("table saved as", path)
 
 
 def score_labelled(model, results, plots):
@@ -526,7 +527,7 @@ def predict_digits(model, image):
             doubt = find_doubt(reading, in_row, beside)
             corner, sides = np.reshape(reading.box, (2, 2))
             box = np.rint(np.divide([corner - rim, sides], scale) * size / image.size)
-            box = tuple(box.ravel().astype(int).tolist())
+            box = tuple(box.astype(int).ravel().tolist())
             readings.append(reading._replace(box=box, doubt=doubt, row=row, place=place))
     return readings
 
@@ -580,14 +581,17 @@ def in_rows(readings):
     """Sort digits into rows, from the top, each from left to right; a row may climb or fall."""
     rows = []
     for reading in sorted(readings, key=middle):
-        for row in rows:
-            climb = middle(reading)[1] - middle(row[-1])[1]
-            if abs(climb) < ROW * max(reading.box[3], row[-1].box[3]):
-                row.append(reading)
-                break
+        row = min(rows, key=lambda row: climb(row[-1], reading), default=[])
+        if row and climb(row[-1], reading) < ROW * max(row[-1].box[3], reading.box[3]):
+            row.append(reading)
         else:
             rows.append([reading])
     return sorted(rows, key=lambda row: middle(row[0])[1])
+
+
+def climb(before, reading):
+    """Return how far above or below another digit a digit is."""
+    return abs(middle(reading)[1] - middle(before)[1])
 
 
 def middle(it):

@@ -43,7 +43,8 @@ if tuple(map(int, keras.__version__.split(".")[:2])) < (3, 14):
     sys.exit("error: Keras 3.14 or newer is needed: pip install -r requirements.txt")
 keras.config.set_floatx("float32")
 keras.config.set_image_data_format("channels_last")
-logging.getLogger("absl").setLevel(logging.ERROR)  # Keras warns there of every .h5 file.
+logging.getLogger("absl").setLevel(logging.ERROR)  # Keras warns there of every .h5 file,
+logging.getLogger("tensorflow").setLevel(logging.ERROR)  # and here of a second network.
 cv2.setNumThreads(1)  # More of its threads would wait for TensorFlow's.
 
 MODEL_FILE = "digit_classifier.keras"
@@ -65,7 +66,7 @@ RECIPE = {
     # as ways of writing do (of 841 that people made 839 are read, without 830).
     "augment": True,
     "label_smoothing": 0.1,  # share spread over all digits: 99.47% of validation images, not 99.39
-    "patience": None,  # epochs without a lower validation loss to stop after; None: train them all
+    "patience": None,  # epochs without a better one to stop after; None: train them all
     "validation_split": 0.2,  # share of the images, the last ones, to choose the best epoch by
     "seed": 0,  # of everything random: on one machine equal seeds give equal weights
 }
@@ -190,7 +191,6 @@ def load_digits(source, subset):
         return *load_mnist(subset), "MNIST"
     if source == "synthetic":
         count, seed = (60_000, 0) if subset == "train" else (10_000, 1)
-        print(f"making {count:,} synthetic digits ...", file=sys.stderr)
         return *synthetic_digits(count, seed), SYNTHETIC
     return *read_npz(source, subset), Path(source).name
 
@@ -268,7 +268,7 @@ def train(model, train_set, validation_set, recipe=RECIPE, callbacks=()):
     Args:
         model: The network, from build_model.
         train_set: Images and labels, as from load_digits.
-        validation_set: Others; the best epoch has the lowest loss on them.
+        validation_set: Others; the best epoch is the most accurate on them.
         recipe: The settings, a dict as RECIPE.
         callbacks: More Keras callbacks.
 
@@ -284,7 +284,7 @@ def train(model, train_set, validation_set, recipe=RECIPE, callbacks=()):
     batches = training_batches(*train_set, recipe)
     validation_batches = tf.data.Dataset.from_tensor_slices(validation_set).batch(250)
     keep_best = keras.callbacks.EarlyStopping(
-        "val_loss", patience=recipe["patience"] or epochs, restore_best_weights=True
+        "val_accuracy", patience=recipe["patience"] or epochs, restore_best_weights=True
     )
     # Hidden layers are trained in the precision that is fastest here; what is saved is float32.
     for layer in model.layers[:-1]:
@@ -310,11 +310,12 @@ def train(model, train_set, validation_set, recipe=RECIPE, callbacks=()):
             raise
         print_message("warning", "interrupted; going on with the best epoch's network")
         model.set_weights(keep_best.best_weights)
-    if not np.isfinite(keep_best.best):
+    history = model.history.history
+    if not np.isfinite(history["val_loss"][keep_best.best_epoch]):
         raise InputError("the loss is not finite: another optimizer or learning rate may help")
     for layer in model.layers:
         layer.dtype_policy = "float32"
-    return model.history.history
+    return history
 
 
 def training_batches(images, labels, recipe):
@@ -486,7 +487,7 @@ def plot_history(history, data):
     for axis, name in zip(figure.axes, ("accuracy", "loss")):
         axis.plot(epochs, history[name], "o-", label="training, as the recipe alters it")
         axis.plot(epochs, history[f"val_{name}"], "o-", label="validation")
-        axis.set(xlabel="epoch", ylabel=name)
+        axis.set(xlabel="epoch", ylabel=name, xlim=(0, len(epochs) + 1))
         axis.locator_params("x", integer=True)
         axis.legend()
     return figure
