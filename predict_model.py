@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-sys.path.append(str(Path(__file__).resolve().parent))  # With PYTHONSAFEPATH it is not there.
+sys.path.append(str(Path(__file__).resolve().parent))  # PYTHONSAFEPATH leaves it out.
 
 # First, as it sets Keras up.
 from train_model import (
@@ -59,11 +59,6 @@ Image.init()  # Pillow's own readers go first: pi_heif takes AVIF for HEIC, and 
 pi_heif.register_heif_opener()  # the photographs of iPhones
 Image.MAX_IMAGE_PIXELS = 250_000_000  # Phones take 200 million; Pillow warns of more.
 
-# The files that are read in a folder.
-IMAGE_ENDINGS = (
-    ".jpg .jpeg .jpe .jfif .mpo .jp2 .heic .heif .hif .avif .webp"
-    " .png .gif .bmp .tga .tif .tiff .pbm .pgm .ppm .pnm"
-)
 COLUMNS = "path row place digit confidence doubt p0 p1 p2 p3 p4 p5 p6 p7 p8 p9"  # of --csv
 CERTAIN = 0.8  # A digit with less confidence is reported as uncertain.
 MOST_PLOTTED = 60  # images; more are too small to see
@@ -82,7 +77,8 @@ def main():
     elif arguments.images:
         status = read_images(model, arguments)
     else:
-        score_test_set(model, arguments)
+        test_set = load_digits(arguments.data, "test")
+        report_scores(model, *test_set, f"{arguments.plots}/")
     plt.show()
     return status
 
@@ -108,18 +104,13 @@ def parse_arguments():
     return arguments
 
 
-def score_test_set(model, arguments):
-    """Score the network on the test images."""
-    images, labels, data = load_digits(arguments.data, "test")
-    report_scores(model, f"test images of {data}", images, labels, f"{arguments.plots}/")
-
-
 def read_images(model, arguments):
-    """Read the digits in images, and score those in folders 0 to 9; returns the exit status."""
+    """Read images, and score them if all lie in folders 0 to 9; returns the exit status."""
     if arguments.csv:
-        Path(arguments.csv).touch()  # Where it cannot be written, that is said before the work.
+        open(
+            arguments.csv, "a"
+        ).close()  # Where it cannot be written, that is said before the work.
     results, plotted = [], []
-    status = 0
     for name, path, page in pages(arguments.images):
         readings = []
         try:
@@ -130,14 +121,13 @@ def read_images(model, arguments):
                 plotted.append((name, readings, image))
         except InputError as error:
             print_message("error", f"{name}: {error}")
-            status = 1
         results.append((name, readings))
     if arguments.csv:
         write_table(arguments.csv, results)
     if plotted:
         save_plot(plot_readings(plotted), f"{arguments.plots}/own_digits.png")
     score_labelled(model, results, f"{arguments.plots}/own_")
-    return status
+    return 0 if all(readings for _, readings in results) else 1
 
 
 def write_table(path, results):
@@ -164,10 +154,17 @@ def score_labelled(model, results, plots):
             labels.append(int(folder.name))
     if labels:
         unread = len(results) - len(labels)
-        report_scores(model, "images", np.array(pictures), np.array(labels), plots, unread)
+        report_scores(model, np.array(pictures), np.array(labels), "images", plots, unread)
 
 
 # ---------------------------------------------------------------- files of images
+
+
+# The files that are read in a folder.
+IMAGE_ENDINGS = (
+    ".jpg .jpeg .jpe .jfif .mpo .jp2 .heic .heif .hif .avif .webp"
+    " .png .gif .bmp .tga .tif .tiff .pbm .pgm .ppm .pnm"
+)
 
 
 def pages(paths):
@@ -219,16 +216,16 @@ def as_image(source, page=0):
             raise ValueError("it has no pixels")
         image.draft(None, (SIDE, SIDE))  # A large JPEG is decoded at a fraction of its size.
         image = ImageOps.exif_transpose(image)
-        if (width > height) != (image.width > image.height):
-            width, height = height, width
+        across, down = image.info.pop("dpi", (1, 1))
+        if (width > height) != (image.width > image.height):  # It was turned.
+            width, height, across, down = height, width, down, across
         if image.mode[0] in "FI":  # floats, and integers of more than 8 bits
             image = Image.fromarray(as_bytes(image))
         image = image.convert("RGBA")
         least, most = image.getchannel("A").getextrema()
         if least == most:  # An alpha that is the same everywhere says nothing, even if it is 0.
             image.putalpha(255)
-        across, down = image.info.pop("dpi", (1, 1))
-        if down / 3 < across < down * 3:  # Pixels of a fax are not square.
+        if down / 3 < across < down * 3:  # Pixels of a fax are not square; more is a mistake.
             image = image.resize((image.width, round(image.height * across / down)))
         image.thumbnail((SIDE, SIDE), Image.BILINEAR)
         return image, (width, height)
@@ -248,211 +245,6 @@ def as_bytes(values):
         values = np.nan_to_num(np.float32(values))
         values = np.interp(values, (values.min(), values.max()), (0, 255)).astype(np.uint8)
     return values
-
-
-# ---------------------------------------------------------------- the network and its scores
-
-
-def load_model(path):
-    """Load a trained network, running no code that the file may hold.
-
-    Args:
-        path: A `.keras` or `.h5` file.
-
-    Returns:
-        A keras.Model from images (n, 28, 28, 1), (n, 28, 28) or (n, 784), 0
-        (background) to 1 (ink), to probabilities (n, 10).
-
-    Raises:
-        InputError: The file is missing or damaged, or holds another network.
-    """
-    if not os.path.exists(path):
-        raise InputError(f"{path}: there is no such file; train_model.py makes it")
-    try:
-        model = keras.saving.load_model(path, compile=False)
-        (outputs,) = predict(model, np.zeros((1, *IMAGE_SHAPE), np.uint8))
-        if len(outputs) != CLASSES or not math.isclose(outputs.sum(), 1, abs_tol=1e-3):
-            raise ValueError("its outputs are no ten probabilities")
-    # A damaged or foreign file can raise nearly anything in Keras and h5py.
-    except Exception as error:
-        raise InputError(
-            f"{path}: Keras {keras.__version__} cannot use it: {textwrap.shorten(str(error), 200)};"
-            " wanted is a network from 28x28 pixels to ten probabilities, by a softmax, that Keras"
-            " saved as .keras or, in HDF5, as .h5 (rename it, or save it again)"
-        ) from error
-    return model
-
-
-def report_scores(model, data, images, labels, plots, unread=0):
-    """Print and plot how well images as MNIST's are read; `plots` begins the paths of the plots.
-
-    So many more images could not be read, and count as wrong.
-    """
-    probabilities = predict(model, images)
-    predicted = probabilities.argmax(axis=1)
-    confusion = tf.math.confusion_matrix(labels, predicted, CLASSES).numpy()
-    wrong = predicted != labels
-    mistakes, total = wrong.sum() + unread, len(labels) + unread
-    loss = np.mean(keras.losses.sparse_categorical_crossentropy(labels, probabilities))
-    print_result("network", model.name)
-    print_result("data", data)
-    print_result("accuracy", f"{1 - mistakes / total:.2%} of {total:,} images")
-    print_result("loss", f"{loss:.4f}")
-    print_result("calibration error", f"{calibration_error(labels, probabilities):.2%}")
-    print_result("misclassified", f"{mistakes:,}")
-    if unread:
-        print_result("unread", f"{unread:,} not read as one digit, counted as wrong")
-    print_classification_report(confusion)
-    print(f"\nconfusion matrix, a row a true digit, a column a predicted one\n{confusion}\n")
-    title = f"{data}: {mistakes:,} of {total:,} misclassified"
-    figure = plot_mistakes(title, images[wrong], labels[wrong], probabilities[wrong])
-    save_plot(figure, f"{plots}misclassified.png")
-    save_plot(plot_confusion(title, confusion), f"{plots}confusion_matrix.png")
-
-
-def calibration_error(labels, probabilities):
-    """Compute the expected calibration error of probabilities (n, 10), from 0 to 1.
-
-    It is the mean distance between accuracy and mean confidence in ten bins of
-    confidence, weighted by their images (Guo, Pleiss, Sun and Weinberger, "On
-    calibration of modern neural networks", ICML 2017).
-    """
-    confidences = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == labels
-    distances, _ = np.histogram(confidences, 10, (0, 1), weights=confidences - right)
-    return abs(distances).sum() / len(labels)
-
-
-def print_classification_report(confusion):
-    """Print precision, recall, F1 score and support (how many there are) of each digit."""
-    predicted, support = confusion.sum(axis=0), confusion.sum(axis=1)
-    # Where a digit was never predicted its precision counts as 0.
-    counts = np.maximum([predicted, support, (predicted + support) / 2], 1)
-    scores = np.diag(confusion) / counts
-    print("\n  digit  precision     recall   f1-score    support")
-    for row in zip(range(CLASSES), *scores, support):
-        print("{:>7}  {:>9.4f}  {:>9.4f}  {:>9.4f}  {:>9}".format(*row))
-
-
-# ---------------------------------------------------------------- plots
-
-
-def plot_mistakes(title, pictures, labels, probabilities):
-    """Plot mistakes, the most confident first, and no more than can be seen; returns the figure."""
-    confidences = probabilities.max(axis=1)
-    shown = np.argsort(-confidences)[:MOST_PLOTTED]
-    figure = new_grid(f"{title}; shown: the {len(shown)} most confident mistakes", len(shown), 10)
-    for axis, i in zip(figure.axes, shown):
-        read = f"read {probabilities[i].argmax()} ({confidences[i]:.1%})"
-        show_picture(axis, pictures[i], f"true {labels[i]}\n{read}")
-    return figure
-
-
-def plot_confusion(title, confusion):
-    """Plot a confusion matrix, int (10, 10); returns the figure."""
-    figure = new_plot(title, 7, 6)
-    axis = figure.gca()
-    # By their logarithms, as the diagonal is a thousand times the rest.
-    axis.imshow(np.log1p(confusion), cmap="Oranges", alpha=0.7)
-    for (true, predicted), count in np.ndenumerate(confusion):
-        axis.text(predicted, true, count or "", ha="center", va="center")
-    digits = range(CLASSES)
-    axis.set(xlabel="predicted digit", ylabel="true digit", xticks=digits, yticks=digits)
-    return figure
-
-
-def plot_readings(results):
-    """Plot images, with a box at each digit, beside what the network saw; returns the figure."""
-    columns = 2 * math.ceil(len(results) ** 0.5)
-    figure = new_grid("Images as given, and as the network saw them", 2 * len(results), columns)
-    pairs = np.reshape(figure.axes, (-1, 2))
-    for (name, readings, image), (given, seen) in zip(results, pairs):
-        show_picture(given, image, name[-15:])
-        number = " ".join(describe(readings))[-15:]
-        for it in readings:
-            left, top, width, height = it.box
-            colour = "red" if it.doubt else "tab:blue"
-            given.add_patch(plt.Rectangle((left, top), width, height, fill=False, color=colour))
-            given.text(left, top, it.digit, color=colour, fontsize="small")
-            place = it.place - 1, it.place, it.row, it.row - 1
-            show_picture(seen, it.picture, number, place)
-        seen.autoscale()
-    return figure
-
-
-def new_grid(title, count, columns):
-    """Make a figure with so many places for pictures, its axes; returns it."""
-    rows = max(1, math.ceil(count / columns))
-    figure = new_plot(title, max(5, 1.2 * columns), 1.5 * rows + 0.5, rows, columns)
-    for axis in figure.axes:
-        axis.axis("off")
-    return figure
-
-
-def show_picture(axis, picture, text, place=None):
-    """Show a picture, uint8 (h, w), or a PIL image, below a text; returns Matplotlib's image."""
-    axis.set_title(drawable(text), fontsize="small", parse_math=False)
-    axis.set(xticks=[], yticks=[])
-    return axis.imshow(picture, cmap="gray", vmin=0, vmax=255, extent=place)
-
-
-# ---------------------------------------------------------------- the window to draw in
-
-SHEET = (280, 420)  # pixels of the sheet to draw on, with room for three digits side by side
-PEN = 18  # pixels of the stroke: a felt pen's, on such a sheet
-
-
-def draw_window(model):
-    """Make a window to draw digits in; returns the figure, which `plt.show()` runs."""
-    plt.rcParams.update({"toolbar": "None", "keymap.quit": "escape"})  # until the script ends
-    figure = new_plot("Draw digits", 11, 4, 1, 3)
-    figure.set_layout_engine(None)  # To lay out anew would take longer than to draw.
-    figure.subplots_adjust(left=0.05, right=0.97)  # A pixel of the sheet is half a point large.
-    left, middle, right = figure.axes
-    sheet = np.full(SHEET, 255, np.uint8)
-    drawn = show_picture(left, sheet, "draw here")
-
-    def read():
-        """Read the sheet, and show its number, and what its last digit is."""
-        number, picture, probabilities = "", np.zeros(IMAGE_SHAPE), np.zeros(CLASSES)
-        with contextlib.suppress(InputError):  # An empty sheet has no digit.
-            readings = predict_digits(model, sheet)
-            number = " ".join(describe(readings))
-            picture, probabilities = readings[-1].picture, readings[-1].probabilities
-        drawn.set_data(sheet)
-        middle.clear()
-        show_picture(middle, picture, "the last digit, as the network sees it")
-        right.clear()
-        right.bar(range(CLASSES), probabilities)
-        right.set(title=number, ylim=(0, 1), xticks=range(CLASSES))
-        figure.canvas.draw_idle()
-
-    def add_stroke(places):
-        cv2.polylines(sheet, [np.int32(places)], False, 0, PEN, cv2.LINE_AA)
-        read()
-
-    def clear(event):
-        sheet[:] = 255
-        read()
-
-    read()
-    pen = LassoSelector(left, add_stroke, props={"color": "black", "linewidth": PEN / 2})
-    clear_button = plt.Button(figure.add_axes((0.05, 0.05, 0.1, 0.08)), "Clear")
-    clear_button.on_clicked(clear)
-    save_button = plt.Button(figure.add_axes((0.17, 0.05, 0.1, 0.08)), "Save")
-    save_button.on_clicked(lambda event: save_sheet(sheet))
-    figure.widgets = pen, clear_button, save_button  # One that is not kept does nothing.
-    return figure
-
-
-def save_sheet(sheet):
-    """Save a sheet under the time as its name."""
-    path = time.strftime("drawn_%Y-%m-%d_%H-%M-%S.png")
-    try:
-        Image.fromarray(sheet).save(path)
-        print(f"saved as {path}")
-    except OSError as error:
-        print_message("error", f"{path}: {error.strerror}")
 
 
 # ---------------------------------------------------------------- reading the digits of an image
@@ -491,7 +283,7 @@ def predict_digit(model, image):
         The digit, an int, and the probabilities, float32 (10,).
 
     Raises:
-        InputError: It is no image, or there is no digit in it.
+        InputError: It is no image, or no digit was found in it.
     """
     best = max(predict_digits(model, image), key=lambda reading: reading.score)
     return best.digit, best.probabilities
@@ -507,27 +299,28 @@ def predict_digits(model, image):
             or of another type, in whatever range.
 
     Returns:
-        A list of Readings, in rows from the top, each from left to right. Where none
-        has a doubt, all digits were found and are certain.
+        A list of Readings, in rows from the top, each from left to right; the number is
+        to be trusted only if none has a doubt.
 
     Raises:
-        InputError: It is no image, or there is no digit in it.
+        InputError: It is no image, or no digit was found in it.
     """
     image, size = as_image(image)
     pixels, scale, rim = enlarge(np.asarray(image))
-    has_one = rim > 0 and image.width < 1.5 * image.height
-    digits, beside = find_digits(pixels, has_one)
+    only_one = rim > 0 and image.width < ROOM * image.height
+    digits, beside = find_digits(pixels, only_one)
     probabilities = predict(model, np.array([digit.picture for digit in digits]))
     found = [digit._replace(probabilities=each) for digit, each in zip(digits, probabilities)]
+    # Several marks of which none is clearly a digit are an object, or crumpled paper.
     if len(found) > 1 and max(reading.confidence for reading in found) < CERTAIN:
         raise InputError("no digit found with certainty")
+    zoom = np.tile(np.divide(size, image.size) / scale, 2)  # to pixels of the image as given
     readings = []
     for row, in_row in enumerate(in_rows(found), 1):
         for place, reading in enumerate(in_row, 1):
             doubt = find_doubt(reading, in_row, beside)
-            corner, sides = np.reshape(reading.box, (2, 2))
-            box = np.rint(np.divide([corner - rim, sides], scale) * size / image.size)
-            box = tuple(box.astype(int).ravel().tolist())
+            box = np.rint(np.subtract(reading.box, (rim, rim, 0, 0)) * zoom).clip(0)
+            box = tuple(box.astype(int).tolist())
             readings.append(reading._replace(box=box, doubt=doubt, row=row, place=place))
     return readings
 
@@ -564,7 +357,7 @@ def find_doubt(reading, row, beside):
         return "perhaps a slash"
     for mark in beside:
         mark_x, mark_y = middle(mark)
-        if abs(mark_x - x) < 3 * height and abs(mark_y - y) < height:
+        if abs(mark_x - x) < NEAR * height and abs(mark_y - y) < height:
             return f"perhaps a digit is missing {'after' if mark_x > x else 'before'} it"
     return ""
 
@@ -573,8 +366,8 @@ def is_slash(reading):
     """Tell whether a digit is one straight line that slants."""
     points = np.argwhere(reading.picture > 127)
     height, width = np.ptp(points, axis=0)
-    _, sides, _ = cv2.minAreaRect(np.float32(points))
-    return width > SLANT * height and min(sides) < STRAIGHT * max(sides)
+    _, size, _ = cv2.minAreaRect(np.float32(points))
+    return width > SLANT * height and min(size) < STRAIGHT * max(size)
 
 
 def in_rows(readings):
@@ -603,29 +396,31 @@ def middle(it):
 # ---------------------------------------------------------------- finding the digits
 
 SIDE = 480  # pixels of an image's longer side; finer detail than this is noise
-SMALL = 64  # pixels of the longer side; a smaller image is enlarged, and has room for one digit
+SMALL = 64  # pixels of the longer side; a smaller image is enlarged
+ROOM = 1.5  # widths by height: a small image that is less wide has room for one digit only
 RIM = 4  # pixels of paper around a small image, whose ink may reach its sides
 BLUR = 0.7  # pixels, a Gaussian's standard deviation: grain and compression are finer than strokes
 LEVELS = 20, 40, 70, 110, 160  # of ink, from 0 to 255: from a hard pencil to a marker
 SOFT = 3  # pixels around a mark: its soft edge
 
 # What makes a mark no stroke of a pen.
-LEAST_SCORE = 5000  # pixels of outline by their edge, 20 by 250: specks have less
+LEAST_SCORE = 5000  # pixels of outline by their edge, as 20 by 250: specks have less
 THICKEST = 0.28  # of its size: the thickest pens' digits are thinner, objects are not
 WIDEST = 2.5  # widths by height: a digit is less wide, the bar of a 5 is wider
 LINE = 0.4  # of the longer side of the image: a wider mark that is so wide is a line
-FRAME = 0.33  # of its outline is within it: it is the frame of a digit
+FRAME = 0.33  # of its score is that of marks within it: it is the frame of digits
 
 # What makes a mark a digit beside the clearest one, or a part of one.
-LEAST_HEIGHT = 0.35  # of its height: digits of one writing
-TALLEST = 1.4  # of its height: a digit with its parts, as the bar of a 5; of its width: a part
+LEAST_HEIGHT = 0.35  # of its height: what is lower is no digit of the same writing
+TALLEST = 1.4  # of its height, with its parts; of its width, a part, as the bar of a 5
 
 # What is doubtful, and what is not.
 SURE = 0.99  # confidence: a wide digit of more is one
 WIDE = 1.2  # widths by height: more is perhaps two digits
 SLANT = 0.4  # widths by height: a straight line that slants more is perhaps a slash
 STRAIGHT = 0.25  # widths by length of a straight line
-GAP = 1.1  # heights, so a digit and a half: a wider gap is between two numbers
+GAP = 1.1  # heights: a wider gap, in which a digit would fit, is between two numbers
+NEAR = 3  # heights: what is so near a digit, and is not read, may be one
 ROW = 0.7  # heights by which a digit may stand above or below the one before in its row
 
 
@@ -640,7 +435,7 @@ class Mark(NamedTuple):
     number: int  # its own
 
 
-def find_digits(pixels, has_one):
+def find_digits(pixels, only_one):
     """Find the digits in an image, uint8 (h, w, 4), dark on light or light on dark.
 
     All marks of ink, cut at all levels, compete; of those that overlap the clearest one stays.
@@ -653,7 +448,7 @@ def find_digits(pixels, has_one):
         on_white = np.uint8(colours * share + 255 * (1 - share))
         ink, edges = extract_ink(on_white)
         marks = compete([mark for level in LEVELS for mark in marks_in(ink, edges, level)])
-        options.append(([marks], []) if has_one and marks else group(marks))
+        options.append(([marks], []) if only_one and marks else group(marks))
     digits, beside = max(options, key=lambda option: sum(parts[0].score for parts in option[0]))
     if not digits:
         raise InputError("no digit found")
@@ -679,6 +474,7 @@ def extract_ink(colours):
     paper = np.median(colours, axis=(0, 1))
     ink = np.clip(paper - colours, 0, 255).astype(np.uint8)
     edges = cv2.morphologyEx(colours, cv2.MORPH_GRADIENT, np.ones((5, 5)))
+    # Over channels that are apart NumPy's maximum is ten times as fast.
     return [np.max(cv2.split(channels), axis=0) for channels in (ink, edges)]
 
 
@@ -694,18 +490,18 @@ def marks_in(ink, edges, level):
         mark = Mark(
             tuple(box), scores[number], scores[number] / lengths[number], ink, mark_at, number
         )
-        if not refusal(mark, 2 * area / lengths[number]):
+        if is_stroke(mark, 2 * area / lengths[number]):
             yield mark
 
 
-def refusal(mark, thickness):
-    """Say why a mark whose stroke is so many pixels thick is no stroke of a pen, or ""."""
+def is_stroke(mark, thickness):
+    """Tell whether a mark, whose stroke is so many pixels thick, may be of a pen."""
     _, _, width, height = mark.box
-    if thickness > THICKEST * max(width, height):
-        return "thick"
-    if width > max(WIDEST * height, LINE * max(mark.ink.shape)):
-        return "a line"
-    return "at a corner of the image, or across it" if sides(mark) > 1 else ""
+    return (
+        thickness < THICKEST * max(width, height)
+        and width < max(WIDEST * height, LINE * max(mark.ink.shape))
+        and sides(mark) < 2  # else it is at a corner of the image, or goes across it
+    )
 
 
 def sides(mark):
@@ -716,7 +512,7 @@ def sides(mark):
 
 
 def compete(marks):
-    """Return the marks with the most and sharpest outline, the best first; none overlap."""
+    """Return the marks with the most and sharpest outline, without overlaps and frames."""
     kept = []
     for mark in sorted(marks, key=lambda mark: mark.score * mark.edge, reverse=True):
         if not any(overlap(mark, other) for other in kept) and not is_frame(mark, marks):
@@ -738,9 +534,10 @@ def is_frame(mark, marks):
 
 
 def is_within(mark, frame):
-    """Tell whether a mark lies in the box of another one, and is no part of it."""
+    """Tell whether a mark lies in the box of another one, and is other ink."""
     left, top, width, height = mark.box
     frame_left, frame_top, frame_width, frame_height = frame.box
+    # One pixel is enough: a mark is connected, so all of it is the frame's ink or none.
     x = left + np.argmax(mark.mark_at[top, left : left + width] == mark.number)
     return (
         frame_left < left < left + width < frame_left + frame_width
@@ -753,23 +550,23 @@ def group(marks):
     """Group marks, the best first, into digits, lists of their parts; returns them and the rest."""
     digits, beside = [], []
     for mark in marks:
-        high = marks[0].box[3]
-        whole = next((parts for parts in digits if belongs(mark, parts[0], high)), None)
+        best = marks[0].box[3]  # the height of the clearest one
+        whole = next((parts for parts in digits if belongs(mark, parts[0], best)), None)
         if whole:
             whole.append(mark)
-        elif mark.box[3] > max(LEAST_HEIGHT * high, mark.box[2] / WIDEST):
+        elif mark.box[3] > max(LEAST_HEIGHT * best, mark.box[2] / WIDEST):
             digits.append([mark])
         else:
             beside.append(mark)
     return digits, beside
 
 
-def belongs(mark, digit, high):
-    """Tell whether a mark is a part of a digit, above or below it, where digits are so high."""
+def belongs(mark, digit, best):
+    """Tell whether a mark is a part of a digit, above or below it; best is a digit's height."""
     (x, y), (digit_x, digit_y) = middle(mark), middle(digit)
     together = abs(y - digit_y) + (mark.box[3] + digit.box[3]) / 2
     is_above = abs(x - digit_x) < digit.box[2] / 2 and mark.box[2] < TALLEST * digit.box[2]
-    return is_above and together < TALLEST * high
+    return is_above and together < TALLEST * best
 
 
 def as_digit(parts):
@@ -781,6 +578,212 @@ def as_digit(parts):
     window = np.s_[top : top + height, left : left + width]
     ink = cv2.normalize(best.ink[window] * mask[window], None, 255, 0, cv2.NORM_INF)
     return Reading(as_mnist(ink), box, best.score, "perhaps cut off" if sides(best) else "")
+
+
+# ---------------------------------------------------------------- the network and its scores
+
+
+def load_model(path):
+    """Load a trained network, running no code that the file may hold.
+
+    Args:
+        path: A `.keras` or `.h5` file.
+
+    Returns:
+        A keras.Model from images (n, 28, 28, 1), (n, 28, 28) or (n, 784), 0
+        (background) to 1 (ink), to probabilities (n, 10).
+
+    Raises:
+        InputError: The file is missing or damaged, or holds another network.
+    """
+    if not os.path.exists(path):
+        raise InputError(f"{path}: there is no such file; train_model.py makes it")
+    try:
+        model = keras.saving.load_model(path, compile=False)
+        (outputs,) = predict(model, np.zeros((1, *IMAGE_SHAPE), np.uint8))
+        if len(outputs) != CLASSES or not math.isclose(outputs.sum(), 1, abs_tol=1e-3):
+            raise ValueError("its outputs are no ten probabilities")
+    # A damaged or foreign file can raise nearly anything in Keras and h5py.
+    except Exception as error:
+        raise InputError(
+            f"{path}: Keras {keras.__version__} cannot use it: {textwrap.shorten(str(error), 200)};"
+            " wanted is a network from 28x28 pixels to ten probabilities, by a softmax, that Keras"
+            " saved as .keras or, in HDF5, as .h5 (rename it, or save it again)"
+        ) from error
+    return model
+
+
+def report_scores(model, images, labels, data, plots, unread=0):
+    """Print and plot how well images as MNIST's are read; `plots` begins the paths of the plots.
+
+    `unread` more images were not read as one digit, and count as wrong.
+    """
+    probabilities = predict(model, images)
+    predicted = probabilities.argmax(axis=1)
+    confusion = tf.math.confusion_matrix(labels, predicted, CLASSES).numpy()
+    wrong = predicted != labels
+    mistakes, total = wrong.sum() + unread, len(labels) + unread
+    loss = np.mean(keras.losses.sparse_categorical_crossentropy(labels, probabilities))
+    print_result("network", model.name)
+    print_result("data", data)
+    print_result("accuracy", f"{1 - mistakes / total:.2%} of {total:,} images")
+    print_result("loss", f"{loss:.4f}")
+    print_result("calibration error", f"{calibration_error(labels, probabilities):.2%}")
+    print_result("misclassified", f"{mistakes:,}")
+    if unread:
+        print_result("unread", f"{unread:,} not read as one digit, counted as wrong")
+    print_classification_report(confusion)
+    print(f"\nconfusion matrix, a row a true digit, a column a predicted one\n{confusion}\n")
+    title = f"{data}: {mistakes:,} of {total:,} misclassified"
+    figure = plot_mistakes(title, images[wrong], labels[wrong], probabilities[wrong])
+    save_plot(figure, f"{plots}misclassified.png")
+    save_plot(plot_confusion(title, confusion), f"{plots}confusion_matrix.png")
+
+
+def calibration_error(labels, probabilities):
+    """Compute the expected calibration error of probabilities (n, 10), from 0 to 1.
+
+    It is the mean distance between accuracy and confidence in ten bins of confidence, weighted by
+    their images (Guo and others, "On calibration of modern neural networks", ICML 2017).
+    """
+    confidences = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == labels
+    distances, _ = np.histogram(confidences, 10, (0, 1), weights=confidences - right)
+    return abs(distances).sum() / len(labels)
+
+
+def print_classification_report(confusion):
+    """Print precision, recall, F1 score and support (how many there are) of each digit."""
+    predicted, support = confusion.sum(axis=0), confusion.sum(axis=1)
+    # Where a digit was never predicted its precision counts as 0.
+    counts = np.maximum([predicted, support, (predicted + support) / 2], 1)
+    scores = np.diag(confusion) / counts
+    print("\n  digit  precision     recall   f1-score    support")
+    for row in zip(range(CLASSES), *scores, support):
+        print("{:>7}  {:>9.4f}  {:>9.4f}  {:>9.4f}  {:>9}".format(*row))
+
+
+# ---------------------------------------------------------------- plots
+
+
+def plot_mistakes(title, pictures, labels, probabilities):
+    """Plot mistakes, the most confident first, and no more than can be seen; returns the figure."""
+    confidences = probabilities.max(axis=1)
+    shown = np.argsort(-confidences)[:MOST_PLOTTED]
+    figure = new_grid(f"{title}; shown: the {len(shown)} most confident mistakes", len(shown), 10)
+    for axis, i in zip(figure.axes, shown):
+        read = f"read {probabilities[i].argmax()} ({confidences[i]:.1%})"
+        show_picture(axis, pictures[i], f"true {labels[i]}\n{read}")
+    return figure
+
+
+def plot_confusion(title, confusion):
+    """Plot a confusion matrix, int (10, 10); returns the figure."""
+    figure = new_plot(title, 7, 6)
+    axis = figure.gca()
+    # Logarithms, as the diagonal is a thousand times the rest.
+    axis.imshow(np.log1p(confusion), cmap="Oranges", alpha=0.7)
+    for (true, predicted), count in np.ndenumerate(confusion):
+        axis.text(predicted, true, count or "", ha="center", va="center")
+    digits = range(CLASSES)
+    axis.set(xlabel="predicted digit", ylabel="true digit", xticks=digits, yticks=digits)
+    return figure
+
+
+def plot_readings(results):
+    """Plot images, with a box at each digit, beside what the network saw; returns the figure."""
+    columns = 2 * math.ceil(len(results) ** 0.5)
+    figure = new_grid(
+        f"The first {len(results)} images, and as the network saw them", 2 * len(results), columns
+    )
+    pairs = np.reshape(figure.axes, (-1, 2))
+    for (name, readings, image), (given, seen) in zip(results, pairs):
+        show_picture(given, image, name[-15:])
+        number = " ".join(describe(readings))[-15:]
+        for it in readings:
+            left, top, width, height = it.box
+            colour = "red" if it.doubt else "tab:blue"
+            given.add_patch(plt.Rectangle((left, top), width, height, fill=False, color=colour))
+            given.text(left, top, it.digit, color=colour, fontsize="small")
+            place = it.place - 1, it.place, it.row, it.row - 1
+            show_picture(seen, it.picture, number, place)
+        seen.autoscale()  # to all of them
+    return figure
+
+
+def new_grid(title, count, columns):
+    """Make a figure with so many places for pictures, its axes; returns it."""
+    rows = max(1, math.ceil(count / columns))
+    figure = new_plot(title, max(5, 1.2 * columns), 1.5 * rows + 0.5, rows, columns)
+    for axis in figure.axes:
+        axis.axis("off")
+    return figure
+
+
+def show_picture(axis, picture, text, place=None):
+    """Show a picture, uint8 (h, w), or a PIL image, below a text; returns Matplotlib's image."""
+    axis.set_title(drawable(text), fontsize="small", parse_math=False)
+    axis.set(xticks=[], yticks=[])
+    return axis.imshow(picture, cmap="gray", vmin=0, vmax=255, extent=place)
+
+
+# ---------------------------------------------------------------- the window to draw in
+
+SHEET = (280, 420)  # pixels of the sheet to draw on, with room for three digits side by side
+PEN = 18  # pixels of the stroke: a felt pen's, on such a sheet
+
+
+def draw_window(model):
+    """Make a window to draw digits in; returns the figure, which `plt.show()` runs."""
+    plt.rcParams.update({"toolbar": "None", "keymap.quit": "escape"})  # run_as_script restores them
+    figure = new_plot("Draw digits", 11, 4, 1, 3)
+    figure.set_layout_engine(None)  # To lay out anew would take longer than to draw.
+    figure.subplots_adjust(left=0.05, right=0.97)  # A pixel of the sheet is half a point large.
+    left, centre, right = figure.axes
+    sheet = np.full(SHEET, 255, np.uint8)
+    drawn = show_picture(left, sheet, "draw here")
+
+    def read():
+        """Read the sheet, and show its number, and what its last digit is."""
+        number, picture, probabilities = "", np.zeros(IMAGE_SHAPE), np.zeros(CLASSES)
+        with contextlib.suppress(InputError):  # An empty sheet has no digit.
+            readings = predict_digits(model, sheet)
+            number = " ".join(describe(readings))
+            picture, probabilities = readings[-1].picture, readings[-1].probabilities
+        drawn.set_data(sheet)
+        centre.clear()
+        show_picture(centre, picture, "the last digit, as the network sees it")
+        right.clear()
+        right.bar(range(CLASSES), probabilities)
+        right.set(title=number, ylim=(0, 1), xticks=range(CLASSES))
+        figure.canvas.draw_idle()
+
+    def add_stroke(places):
+        cv2.polylines(sheet, [np.int32(places)], False, 0, PEN, cv2.LINE_AA)
+        read()
+
+    def clear(event):
+        sheet[:] = 255
+        read()
+
+    read()
+    pen = LassoSelector(left, add_stroke, props={"color": "black", "linewidth": PEN / 2})
+    clear_button = plt.Button(figure.add_axes((0.05, 0.05, 0.1, 0.08)), "Clear")
+    clear_button.on_clicked(clear)
+    save_button = plt.Button(figure.add_axes((0.17, 0.05, 0.1, 0.08)), "Save")
+    save_button.on_clicked(lambda event: save_sheet(sheet))
+    figure.widgets = pen, clear_button, save_button  # Matplotlib drops what nobody keeps.
+    return figure
+
+
+def save_sheet(sheet):
+    """Save a sheet under the time as its name."""
+    path = time.strftime("drawn_%Y-%m-%d_%H-%M-%S.png")
+    try:
+        Image.fromarray(sheet).save(path)
+        print(f"saved as {path}")
+    except OSError as error:
+        print_message("error", f"{path}: {error.strerror}")
 
 
 if __name__ == "__main__":

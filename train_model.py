@@ -5,7 +5,8 @@
 trains on MNIST, prints how well the network reads, saves it as `digit_classifier.keras`, and a plot
 of accuracy and loss. Settings are in RECIPE below; `predict_model.py` scores the network.
 
-Importing this file has Keras work with TensorFlow, float32 and channels last, whatever is set.
+Importing this file sets Keras to TensorFlow, float32 and channels last, quiets the logs of both,
+and keeps OpenCV to one thread; outside of IPython it drops a notebook's MPLBACKEND.
 """
 
 import argparse
@@ -23,8 +24,8 @@ from pathlib import Path
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
 if "IPython" not in sys.modules and os.environ.get("MPLBACKEND", "").startswith("module://"):
-    del os.environ["MPLBACKEND"]  # A notebook hands its own to the scripts that it starts.
-# TensorFlow writes much to standard error, and while it starts whatever it is told.
+    del os.environ["MPLBACKEND"]  # A notebook's own, which a script that it starts cannot use.
+# TensorFlow writes much to standard error while it starts, whatever the level.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 standard_error = os.dup(2)
 os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
@@ -43,9 +44,9 @@ if tuple(map(int, keras.__version__.split(".")[:2])) < (3, 14):
     sys.exit("error: Keras 3.14 or newer is needed: pip install -r requirements.txt")
 keras.config.set_floatx("float32")
 keras.config.set_image_data_format("channels_last")
-logging.getLogger("absl").setLevel(logging.ERROR)  # Keras warns there of every .h5 file,
-logging.getLogger("tensorflow").setLevel(logging.ERROR)  # and here of a second network.
-cv2.setNumThreads(1)  # More of its threads would wait for TensorFlow's.
+for name in ("absl", "tensorflow"):  # They warn of each .h5 file, and of a second network.
+    logging.getLogger(name).setLevel(logging.ERROR)
+cv2.setNumThreads(1)  # More would compete with TensorFlow's threads.
 
 MODEL_FILE = "digit_classifier.keras"
 IMAGE_SHAPE = (28, 28)
@@ -53,7 +54,7 @@ CLASSES = 10
 SYNTHETIC = "synthetic digits, not MNIST"  # as the name of data
 
 
-# ---------------------------------------------------------------- the recipe
+# ---------------------------------------------------------------- the recipe and the networks
 
 # How a network is trained: these are the settings to play with.
 RECIPE = {
@@ -83,9 +84,6 @@ PUBLISHED = {
     "3x3-pooled": PLAIN | {"epochs": 10},
 }
 
-
-# ---------------------------------------------------------------- the networks
-
 conv = partial(Conv2D, activation="relu")
 pool = MaxPooling2D
 
@@ -112,7 +110,7 @@ def main():
     train_set, validation_set = split(images, labels, recipe["validation_split"])
     keras.utils.set_random_seed(recipe["seed"])
     model = build_model(arguments.architecture, data)
-    model.summary(print_fn=print)
+    model.summary()
     all_digits = with_synthetic(train_set, recipe["seed"]) if recipe["augment"] else train_set
     history = train(model, all_digits, validation_set, recipe)
     save_model(model, arguments.output)  # Ctrl-C from here on costs no training.
@@ -131,7 +129,8 @@ def parse_arguments():
     add("--output", metavar="FILE", default=MODEL_FILE, help="the network's file, .keras or .h5")
     add("--architecture", choices=ARCHITECTURES, default="5x5", help="the network")
     add("--recipe", choices=["ours", "published"], default="ours", help="how it is trained")
-    number = {"type": int, "metavar": "N", "default": argparse.SUPPRESS}  # none unless it is typed
+    # Absent unless typed, so that the recipe's stands.
+    number = {"type": int, "metavar": "N", "default": argparse.SUPPRESS}
     add("--epochs", **number, help="passes over the training images (default: the recipe's)")
     add("--seed", **number, help="seed of everything random (default: the recipe's)")
     arguments = parser.parse_args()
@@ -143,7 +142,7 @@ def parse_arguments():
     if recipe["epochs"] < 1 or not 0 <= recipe["seed"] < 2**32:
         parser.error("--epochs must be 1 or more, --seed from 0 to 4294967295")
     if arguments.data == "auto" and os.path.exists(arguments.output):
-        arguments.data = "mnist"  # Synthetic digits replace no network unless they are asked for.
+        arguments.data = "mnist"  # Synthetic digits replace an earlier network only if asked for.
     return arguments, recipe
 
 
@@ -151,6 +150,7 @@ def make_parser(description):
     """Make the parser of a script; returns it, and its inputs, of which a user may give one."""
     with_defaults = argparse.ArgumentDefaultsHelpFormatter
     parser = argparse.ArgumentParser(description=description, formatter_class=with_defaults)
+    # One line, without the usage.
     parser.error = lambda message: parser.exit(2, f"{parser.prog}: error: {message} (see --help)\n")
     inputs = parser.add_mutually_exclusive_group()
     inputs.add_argument(
@@ -204,7 +204,7 @@ def load_mnist(subset):
     # Keras raises a plain Exception for most of what can go wrong here.
     except Exception as error:
         raise InputError(
-            f"MNIST cannot be downloaded ({error}); --data FILE takes a copy of mnist.npz,"
+            f"MNIST cannot be loaded ({error}); --data FILE takes a copy of mnist.npz,"
             " --data synthetic makes digits here"
         ) from error
     finally:
@@ -237,7 +237,7 @@ def read_npz(path, subset):
 
 def split(images, labels, share):
     """Split off a share of the images, the last ones, for validation; returns two data sets."""
-    first = round(len(images) * (1 - share))
+    first = int(len(images) * (1 - share))
     return (images[:first], labels[:first]), (images[first:], labels[first:])
 
 
@@ -277,7 +277,7 @@ def train(model, train_set, validation_set, recipe=RECIPE, callbacks=()):
         accuracy, val_loss and val_accuracy.
 
     Raises:
-        InputError: The loss was never finite.
+        InputError: The loss of the best epoch is not finite.
         KeyboardInterrupt: Ctrl-C was pressed in the first epoch; later it ends the training early.
     """
     epochs = recipe["epochs"]
@@ -293,7 +293,7 @@ def train(model, train_set, validation_set, recipe=RECIPE, callbacks=()):
         recipe["optimizer"] or our_optimizer(epochs * len(batches)),
         "categorical_crossentropy",
         metrics=["accuracy"],
-        steps_per_execution=32,  # without Python in between, which saves a tenth of the time
+        steps_per_execution=32,  # steps between returns to Python: saves a tenth of the time
     )
     try:
         with contextlib.redirect_stdout(sys.stderr):
@@ -303,7 +303,7 @@ def train(model, train_set, validation_set, recipe=RECIPE, callbacks=()):
                 verbose=1 if sys.stderr.isatty() else 2,  # bars, or a line an epoch
                 callbacks=[keep_best, *callbacks],
                 validation_data=validation_batches.map(as_pair),
-                shuffle=False,  # Keras would warn that it cannot shuffle a Dataset; this one is.
+                shuffle=False,  # Keras would warn; the Dataset is shuffled already.
             )
     except KeyboardInterrupt:
         if keep_best.best_weights is None:
@@ -319,16 +319,17 @@ def train(model, train_set, validation_set, recipe=RECIPE, callbacks=()):
 
 
 def training_batches(images, labels, recipe):
-    """Make a tf.data.Dataset of one epoch's inputs and wanted outputs, anew for each epoch."""
+    """Make a tf.data.Dataset of one epoch's inputs and targets, anew for each epoch."""
     share = recipe["label_smoothing"] / CLASSES  # of each digit but the true one
-    wanted = tf.one_hot(labels, CLASSES, 1 - (CLASSES - 1) * share, share)
+    # Not smoothed by Keras's loss, which would smooth the validation labels, too.
+    targets = tf.one_hot(labels, CLASSES, 1 - (CLASSES - 1) * share, share)
     images = tf.constant(images)
 
     def make_batch(chosen):
         inputs = as_input(tf.gather(images, chosen))
         if recipe["augment"]:
             inputs = distort(inputs, seed=(chosen[0], chosen[-1]))
-        return inputs, tf.gather(wanted, chosen)
+        return inputs, tf.gather(targets, chosen)
 
     # The numbers of the images are shuffled, as images would take memory while they wait.
     order = tf.data.Dataset.range(len(images)).shuffle(len(images), recipe["seed"])
@@ -352,17 +353,16 @@ def distort(images, seed):
     """Turn, scale, stretch, slant and shift images at random, each in its own way.
 
     One affine change is one resampling, which blurs least (Simard, Steinkraus and Platt, "Best
-    practices for convolutional neural networks", ICDAR 2003). Equal seeds, of two integers, distort
-    alike.
+    practices for convolutional neural networks", ICDAR 2003).
     """
     uniform = tf.random.stateless_uniform([6, tf.shape(images)[0]], seed, -1, 1)
-    # A place in the result, counted from the middle, is added (a, b; c, d) times itself and (x, y):
-    # there in the image its brightness comes from, turned by up to 10 degrees or so.
+    # A pixel gets its brightness from its own place plus [[a, b], [c, d]] times that place, counted
+    # from the middle, plus (x, y) pixels: so it is turned by up to 10 degrees or so.
     a, b, c, d, x, y = tf.unstack(uniform * [[0.14], [0.2], [0.14], [0.14], [1.5], [1.5]])
     middle = (IMAGE_SHAPE[0] - 1) / 2
     x -= middle * (a + b)
     y -= middle * (c + d)
-    changes = tf.stack([1 + a, b, x, c, 1 + d, y, 0 * x, 0 * y], axis=1)  # none of perspective
+    changes = tf.stack([1 + a, b, x, c, 1 + d, y, 0 * x, 0 * y], axis=1)  # no perspective
     return keras.ops.image.affine_transform(images, changes)
 
 
@@ -413,8 +413,8 @@ def calibrate(model, images, labels):
     """
     logits = np.log(np.maximum(predict(model, images), 1e-30))
     cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    temperatures = np.geomspace(0.2, 5, 161)
-    best = min(temperatures, key=lambda it: cross_entropy(labels, logits / it))
+    temperatures = np.geomspace(0.2, 5, 161)  # in steps of 2%
+    best = min(temperatures, key=lambda each: cross_entropy(labels, logits / each))
     output = model.layers[-1]
     output.set_weights([weights / best for weights in output.get_weights()])
 
@@ -429,7 +429,8 @@ def predict(model, images):
     Returns:
         Probabilities, float32 (n, 10).
     """
-    parts = np.array_split(images, len(images) // 250 + 1)  # More at a time take much memory.
+    # Keras's predict takes long to start for one image, and more than 250 at once much memory.
+    parts = np.array_split(images, len(images) // 250 + 1)
     inputs = (tf.reshape(as_input(part), (-1, *model.input_shape[1:])) for part in parts)
     return np.concatenate([model.predict_on_batch(part) for part in inputs])
 
@@ -451,9 +452,9 @@ def save_model(model, path):
     """
     copy = keras.Sequential.from_config(model.get_config())
     copy.set_weights(model.get_weights())
-    # An older Keras may not know a setting that a newer one added; where it is None it is left out.
+    # Settings that are None are left out, as an older Keras may not know them.
     for layer in copy.layers:
-        layer.get_config = without_unset(layer.get_config()).copy
+        layer.get_config = partial(without_unset, layer.get_config())
     path = Path(path).resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as folder:
@@ -470,10 +471,10 @@ def without_unset(config):
 
 
 def print_statistics(model, train_set, validation_set):
-    """Print how well a network reads its training images, and others."""
+    """Print accuracy and loss on 12,000 of the training images, and of the validation images."""
     print("Training statistics")
     for name, (images, labels) in (("training", train_set), ("validation", validation_set)):
-        images, labels = images[:12_000], labels[:12_000]  # More take seconds, and say the same.
+        images, labels = images[:12_000], labels[:12_000]  # More take seconds.
         probabilities = predict(model, images)
         accuracy = np.mean(probabilities.argmax(axis=1) == labels)
         loss = np.mean(keras.losses.sparse_categorical_crossentropy(labels, probabilities))
@@ -485,7 +486,7 @@ def plot_history(history, data):
     figure = new_plot(f"Training on {data}", 10, 4, 1, 2)
     epochs = range(1, len(history["loss"]) + 1)
     for axis, name in zip(figure.axes, ("accuracy", "loss")):
-        axis.plot(epochs, history[name], "o-", label="training, as the recipe alters it")
+        axis.plot(epochs, history[name], "o-", label="training (augmented)")
         axis.plot(epochs, history[f"val_{name}"], "o-", label="validation")
         axis.set(xlabel="epoch", ylabel=name, xlim=(0, len(epochs) + 1))
         axis.locator_params("x", integer=True)
@@ -499,7 +500,7 @@ def new_plot(title, width, height, rows=1, columns=1):
     try:
         figure = plt.figure(figsize=(width, height), dpi=dpi, layout="constrained")
     except (ImportError, RuntimeError) as error:  # of a backend whose package is missing
-        raise InputError(f"no plots by the backend of MPLBACKEND: {error}") from error
+        raise InputError(f"Matplotlib's backend in MPLBACKEND does not work: {error}") from error
     figure.subplots(rows, columns)
     figure.suptitle(drawable(title), parse_math=False)
     return figure
@@ -576,7 +577,7 @@ SUBPIXELS = 4  # to a pixel of that box, while a stroke is measured and widened
 
 
 def as_mnist(ink):
-    """Make an image as MNIST's are of the ink of a digit.
+    """Turn the ink of a digit into an image as MNIST's are.
 
     Args:
         ink: uint8 (h, w) of any size, 0 (background) to 255 (ink), not empty.
@@ -584,7 +585,7 @@ def as_mnist(ink):
     Returns:
         uint8 (28, 28), 0 (background) to 255 (ink); a stroke that is too thin is widened.
     """
-    # A stroke is as wide as twice its area by its outline's length.
+    # A stroke's width is about twice its area over the length of its outline.
     large = fitted(ink, SUBPIXELS * BOX)
     solid = np.uint8(large > large.max() / 2)
     outline = cv2.erode(solid, None, borderValue=0) < solid

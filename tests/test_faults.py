@@ -112,7 +112,7 @@ def test_closed_pipe_is_no_error(read_digit):
 def test_without_network_as_many_synthetic_digits_as_mnists_are_made(monkeypatch, capsys):
     monkeypatch.setattr(train_model, "synthetic_digits", lambda count, seed: (count, seed))
     count, seed, name = train_model.load_digits("auto", "train")
-    assert "warning: MNIST cannot be downloaded (" in capsys.readouterr().err
+    assert "warning: MNIST cannot be loaded (" in capsys.readouterr().err
     assert count == 60_000 and name == train_model.SYNTHETIC
     others, another_seed, same_name = train_model.load_digits("synthetic", "test")
     assert others == 10_000 and another_seed != seed and same_name == name
@@ -121,7 +121,7 @@ def test_without_network_as_many_synthetic_digits_as_mnists_are_made(monkeypatch
 def test_without_network_an_earlier_network_is_kept_and_it_is_said_what_to_type(tmp_path, old):
     run = run_main(TRAIN, cwd=tmp_path, status=1)
     last = run.stderr.splitlines()[-1]
-    assert last.startswith(f"{TRAIN}: error: MNIST cannot be downloaded (")
+    assert last.startswith(f"{TRAIN}: error: MNIST cannot be loaded (")
     assert "--data FILE" in last and "--data synthetic" in last and files_in(tmp_path) == old
 
 

@@ -64,7 +64,7 @@ def test_report_fits_figures_worked_by_hand(capsys, tmp_path):
     network = SimpleNamespace(name="a network", input_shape=(None, 28, 28, 1))
     network.predict_on_batch = lambda batch: probabilities
     plt.close("all")
-    predict_model.report_scores(network, "images", pictures, labels, f"{tmp_path}/")
+    predict_model.report_scores(network, pictures, labels, "images", f"{tmp_path}/")
     text = " ".join(capsys.readouterr().out.split())
     assert "0 0.7500 0.7500 0.7500 4 1 0.8000 0.6667 0.7273 6 2 0.0000 0.0000 0.0000 0" in text
     assert "[[3 1 0 0 0 0 0 0 0 0] [1 4 1 0 0 0 0 0 0 0]" in text  # a row a true digit
