@@ -431,7 +431,7 @@ def predict(model, images):
     """
     # Keras's predict takes long to start for one image, and more than 250 at once much memory.
     parts = np.array_split(images, len(images) // 250 + 1)
-    inputs = (tf.reshape(as_input(part), (-1, *model.input_shape[1:])) for part in parts)
+    inputs = (np.float32(part).reshape(-1, *model.input_shape[1:]) / 255 for part in parts)
     return np.concatenate([model.predict_on_batch(part) for part in inputs])
 
 
