@@ -400,6 +400,7 @@ SMALL = 64  # pixels of the longer side; a smaller image is enlarged
 ROOM = 1.5  # widths by height: a small image that is less wide has room for one digit only
 RIM = 4  # pixels of paper around a small image, whose ink may reach its sides
 BLUR = 0.7  # pixels, a Gaussian's standard deviation: grain and compression are finer than strokes
+PAPER = 65  # per cent of an image that are darker: thick digits fill half of it, shadows more
 LEVELS = 20, 40, 70, 110, 160  # of ink, from 0 to 255: from a hard pencil to a marker
 SOFT = 3  # pixels around a mark: its soft edge
 
@@ -468,10 +469,10 @@ def enlarge(pixels):
 def extract_ink(colours):
     """Make a picture of the ink, and one of the edges, both uint8 (h, w), of colours (h, w, 3).
 
-    Ink is what is darker than the paper, in any colour; the paper is the median of all.
+    Ink is what is darker than the paper, in any colour.
     """
     colours = cv2.GaussianBlur(colours, (0, 0), BLUR)
-    paper = np.median(colours, axis=(0, 1))
+    paper = np.percentile(colours, PAPER, axis=(0, 1))
     ink = np.clip(paper - colours, 0, 255).astype(np.uint8)
     edges = cv2.morphologyEx(colours, cv2.MORPH_GRADIENT, np.ones((5, 5)))
     # Over channels that are apart NumPy's maximum is ten times as fast.
