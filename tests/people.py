@@ -37,7 +37,7 @@ def small_pictures():
     """Yield the same of the digits of 10x10 pixels, as they are and enlarged."""
     with np.load(SHARED / "uci-digits.npz") as arrays:
         for ink, label in zip(arrays["x"], arrays["y"]):
-            image = Image.fromarray(np.uint8(np.pad(255 - np.minimum(ink, 16) * 15.9375, 1)))
+            image = Image.fromarray(np.uint8(255 - np.pad(np.minimum(ink, 16) * 15.9375, 1)))
             yield "10x10", str(label), image
             yield "enlarged", str(label), image.resize((100, 100), Image.Resampling.BICUBIC)
 
