@@ -183,6 +183,9 @@ def files_below(folder, seen):
     """Yield the images in a folder and in those below it, by name; a linked folder only once."""
     if not folder.is_dir() or folder.resolve() in seen:
         return
+    if not os.access(folder, os.R_OK | os.X_OK):
+        yield folder
+        return
     seen.add(folder.resolve())
     for path in sorted(folder.iterdir()):
         if path.name[0] == "." or path.name == "plots":  # hidden, or made by these scripts
@@ -201,7 +204,7 @@ def as_image(source, page=0):
     try:
         if isinstance(source, str | os.PathLike):
             if os.path.isdir(source):
-                raise ValueError("a folder without images")
+                raise ValueError("a folder without images, or not yours to read")
             # A TIFF that is tagged as turned is scrambled by Pillow if it is opened by name.
             source = io.BytesIO(Path(source).read_bytes())
         if hasattr(source, "read"):
@@ -231,7 +234,7 @@ def as_image(source, page=0):
         return image, (width, height)
     # What is no image, or a damaged one, can raise nearly anything in NumPy and Pillow.
     except Exception as error:
-        reason = textwrap.shorten(str(error), 200)
+        reason = textwrap.shorten(str(error).split(" <")[0], 200)  # without Pillow's addresses
         reason = getattr(error, "strerror", None) or f"not an image that can be read ({reason})"
         raise InputError(reason) from error
 

@@ -38,6 +38,10 @@ try:
     from keras.layers import Conv2D, Dense, Dropout, Flatten, MaxPooling2D
 except ModuleNotFoundError as error:
     sys.exit(f"error: {error.name} is missing: pip install -r requirements.txt")
+except ValueError as error:  # of Matplotlib
+    sys.exit(f"error: MPLBACKEND: {error}")
+except KeyboardInterrupt:
+    sys.exit(130)
 finally:
     os.dup2(standard_error, 2)
 if tuple(map(int, keras.__version__.split(".")[:2])) < (3, 14):
@@ -455,12 +459,12 @@ def save_model(model, path):
     # Settings that are None are left out, as an older Keras may not know them.
     for layer in copy.layers:
         layer.get_config = partial(without_unset, layer.get_config())
-    path = Path(path).resolve()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as folder:
-        unfinished = Path(folder, path.name)
+    target = Path(os.path.realpath(path))  # A link stays a link.
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".", dir=target.parent) as folder:
+        unfinished = Path(folder, Path(path).name)
         copy.save(unfinished)
-        unfinished.replace(path)
+        unfinished.replace(target)
 
 
 def without_unset(config):
@@ -533,9 +537,15 @@ class InputError(Exception):
 
 def check_writable(path):
     """Raise InputError now if a file could not be written later, after long work."""
-    folder = next(filter(Path.exists, Path(path).resolve().parents))
-    if os.path.isdir(path) or not os.access(folder, os.W_OK | os.X_OK):
-        raise InputError(f"{path}: cannot be written (is it a folder, or in a read-only one?)")
+    target = Path(os.path.realpath(path))
+    try:
+        if target.is_dir():
+            raise IsADirectoryError(0, "it is a folder")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".", dir=target.parent) as folder:
+            Path(folder, Path(path).name).touch()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def print_result(name, value):
@@ -556,7 +566,7 @@ def run_as_script(main):
     try:
         with plt.style.context("default"):  # whatever stands in the user's matplotlibrc
             status = main()
-        sys.stdout.flush()
+        print(end="", flush=True)
     except BrokenPipeError:  # Whoever read the results has gone, as `| head` does.
         status = 1
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
