@@ -399,7 +399,7 @@ def middle(it):
 # ---------------------------------------------------------------- finding the digits
 
 SIDE = 480  # pixels of an image's longer side; finer detail than this is noise
-SMALL = 64  # pixels of the longer side; a smaller image is enlarged
+SMALL = 56  # pixels of the longer side; a smaller image is enlarged
 ROOM = 1.5  # widths by height: a small image that is less wide has room for one digit only
 RIM = 4  # pixels of paper around a small image, whose ink may reach its sides
 BLUR = 0.7  # pixels, a Gaussian's standard deviation: grain and compression are finer than strokes

@@ -86,7 +86,7 @@ def test_bar_of_a_five_belongs_to_it(size):
 def test_images_as_mnists_come_back_as_they_are():
     digits, _ = synthetic_digits(100, 5)
     alike = [likeness(Image.fromarray(digit), digit) for digit in digits]
-    assert np.median(alike) > 0.98 and np.percentile(alike, 5) > 0.8
+    assert np.median(alike) > 0.97 and np.percentile(alike, 5) > 0.8
 
 
 (DRAWN,), (LABEL,) = synthetic_digits(1, seed=0)
