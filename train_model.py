@@ -490,7 +490,7 @@ def plot_history(history, data):
     figure = new_plot(f"Training on {data}", 10, 4, 1, 2)
     epochs = range(1, len(history["loss"]) + 1)
     for axis, name in zip(figure.axes, ("accuracy", "loss")):
-        axis.plot(epochs, history[name], "o-", label="training (augmented)")
+        axis.plot(epochs, history[name], "o-", label="training, as the recipe alters it")
         axis.plot(epochs, history[f"val_{name}"], "o-", label="validation")
         axis.set(xlabel="epoch", ylabel=name, xlim=(0, len(epochs) + 1))
         axis.locator_params("x", integer=True)
