@@ -107,9 +107,8 @@ def parse_arguments():
 def read_images(model, arguments):
     """Read images, and score them if all lie in folders 0 to 9; returns the exit status."""
     if arguments.csv:
-        open(
-            arguments.csv, "a"
-        ).close()  # Where it cannot be written, that is said before the work.
+        # Where it cannot be written, that is said before the work.
+        open(arguments.csv, "a").close()
     results, plotted = [], []
     for name, path, page in pages(arguments.images):
         readings = []
@@ -158,7 +157,6 @@ def score_labelled(model, results, plots):
 
 
 # ---------------------------------------------------------------- files of images
-
 
 # The files that are read in a folder.
 IMAGE_ENDINGS = (
@@ -403,7 +401,7 @@ SMALL = 56  # pixels of the longer side; a smaller image is enlarged
 ROOM = 1.5  # widths by height: a small image that is less wide has room for one digit only
 RIM = 4  # pixels of paper around a small image, whose ink may reach its sides
 BLUR = 0.7  # pixels, a Gaussian's standard deviation: grain and compression are finer than strokes
-PAPER = 65  # per cent of an image that are darker: thick digits fill half of it, shadows more
+PAPER = 65  # per cent of an image that are darker; half of it may be ink, as in tight crops
 LEVELS = 20, 40, 70, 110, 160  # of ink, from 0 to 255: from a hard pencil to a marker
 SOFT = 3  # pixels around a mark: its soft edge
 
@@ -425,7 +423,7 @@ SLANT = 0.4  # widths by height: a straight line that slants more is perhaps a s
 STRAIGHT = 0.25  # widths by length of a straight line
 GAP = 1.1  # heights: a wider gap, in which a digit would fit, is between two numbers
 NEAR = 3  # heights: what is so near a digit, and is not read, may be one
-ROW = 0.7  # heights by which a digit may stand above or below the one before in its row
+ROW = 0.7  # heights: so far a digit may stand above or below the one before it in its row
 
 
 class Mark(NamedTuple):
