@@ -578,8 +578,8 @@ def as_digit(parts):
     mask = cv2.dilate(mask, None, iterations=SOFT)
     left, top, width, height = box = cv2.boundingRect(mask)
     window = np.s_[top : top + height, left : left + width]
-    ink = cv2.normalize(best.ink[window] * mask[window], None, 255, 0, cv2.NORM_INF)
-    return Reading(as_mnist(ink), box, best.score, "perhaps cut off" if sides(best) else "")
+    picture = as_mnist(best.ink[window] * mask[window])
+    return Reading(picture, box, best.score, "perhaps cut off" if sides(best) else "")
 
 
 # ---------------------------------------------------------------- the network and its scores

@@ -463,7 +463,10 @@ def save_model(model, path):
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".", dir=target.parent) as folder:
         unfinished = Path(folder, Path(path).name)
-        copy.save(unfinished)
+        try:
+            copy.save(unfinished)
+        except (OSError, RuntimeError) as error:  # On a full disk h5py raises the latter.
+            raise OSError(f"{path}: cannot be written ({error})") from error
         unfinished.replace(target)
 
 
