@@ -671,66 +671,87 @@ def print_classification_report(confusion):
 
 # ---------------------------------------------------------------- plots
 
+LARGE = 0.9  # of a plot's column: a picture's longer side
+
 
 def plot_mistakes(title, pictures, labels, probabilities):
     """Plot mistakes, the most confident first, and no more than can be seen; returns the figure."""
     confidences = probabilities.max(axis=1)
     shown = np.argsort(-confidences)[:MOST_PLOTTED]
-    figure = new_grid(f"{title}; shown: the {len(shown)} most confident mistakes", len(shown), 10)
-    for axis, i in zip(figure.axes, shown):
+    title = f"{title}; shown: the {len(shown)} most confident mistakes"
+    axis, places = new_grid(title, len(shown), 10)
+    for place, i in zip(places, shown):
         read = f"read {probabilities[i].argmax()} ({confidences[i]:.1%})"
-        show_picture(axis, pictures[i], f"true {labels[i]}\n{read}")
-    return figure
+        show_picture(axis, place, pictures[i], f"true {labels[i]}\n{read}")
+    return axis.figure
 
 
 def plot_confusion(title, confusion):
     """Plot a confusion matrix, int (10, 10); returns the figure."""
     figure = new_plot(title, 7, 6)
     axis = figure.gca()
+    digits = range(CLASSES)
     # Logarithms, as the diagonal is a thousand times the rest.
-    axis.imshow(np.log1p(confusion), cmap="Oranges", alpha=0.7)
+    axis.pcolormesh(digits, digits, np.log1p(confusion), cmap="Oranges", alpha=0.7)
     for (true, predicted), count in np.ndenumerate(confusion):
         axis.text(predicted, true, count or "", ha="center", va="center")
-    digits = range(CLASSES)
     axis.set(xlabel="predicted digit", ylabel="true digit", xticks=digits, yticks=digits)
+    axis.axis("scaled")
+    axis.invert_yaxis()
     return figure
 
 
 def plot_readings(results):
     """Plot images, with a box at each digit, beside what the network saw; returns the figure."""
-    columns = 2 * math.ceil(len(results) ** 0.5)
-    figure = new_grid(
-        f"The first {len(results)} images, and as the network saw them", 2 * len(results), columns
-    )
-    pairs = np.reshape(figure.axes, (-1, 2))
-    for (name, readings, image), (given, seen) in zip(results, pairs):
-        show_picture(given, image, name[-15:])
-        number = " ".join(describe(readings))[-15:]
+    title = f"The first {len(results)} images, and as the network saw them"
+    axis, places = new_grid(title, 2 * len(results), 2 * math.ceil(len(results) ** 0.5))
+    for (name, readings, image), given, seen in zip(results, places[::2], places[1::2]):
+        pixel = show_picture(axis, given, image, end_of(name))
         for it in readings:
-            left, top, width, height = it.box
+            left, top, width, height = np.array(it.box) * pixel + (*given, 0, 0)
             colour = "red" if it.doubt else "tab:blue"
-            given.add_patch(plt.Rectangle((left, top), width, height, fill=False, color=colour))
-            given.text(left, top, it.digit, color=colour, fontsize="small")
-            place = it.place - 1, it.place, it.row, it.row - 1
-            show_picture(seen, it.picture, number, place)
-        seen.autoscale()  # to all of them
-    return figure
+            axis.add_patch(plt.Rectangle((left, top), width, height, fill=False, color=colour))
+            axis.text(left, top, it.digit, color=colour, fontsize="small")
+        show_picture(axis, seen, side_by_side(readings), end_of(" ".join(describe(readings))))
+    return axis.figure
+
+
+def end_of(text):
+    """Return the end of a text, as much of it as stands above a picture."""
+    return text if len(text) < 16 else f"\N{HORIZONTAL ELLIPSIS}{text[-14:]}"
+
+
+def side_by_side(readings):
+    """Put what the network saw of an image into one picture, in rows as in the image."""
+    height, width = IMAGE_SHAPE
+    columns = max(it.place for it in readings)
+    picture = np.zeros((readings[-1].row, height, columns, width), np.uint8)
+    for it in readings:
+        picture[it.row - 1, :, it.place - 1] = it.picture
+    return picture.reshape(-1, columns * width)
 
 
 def new_grid(title, count, columns):
-    """Make a figure with so many places for pictures, its axes; returns it."""
+    """Make a figure with room for so many pictures; returns its axis, and their places in it."""
     rows = max(1, math.ceil(count / columns))
-    figure = new_plot(title, max(5, 1.2 * columns), 1.5 * rows + 0.5, rows, columns)
-    for axis in figure.axes:
-        axis.axis("off")
-    return figure
+    figure = new_plot(title, max(5, 1.2 * columns), 1.5 * rows + 0.5)
+    axis = figure.gca()
+    axis.axis("off")
+    places = [(cell % columns, 1.25 * (cell // columns)) for cell in range(count)]
+    axis.set(xlim=(0, columns), ylim=(1.25 * rows - 0.25, -0.25), aspect="equal")
+    return axis, places
 
 
-def show_picture(axis, picture, text, place=None):
-    """Show a picture, uint8 (h, w), or a PIL image, below a text; returns Matplotlib's image."""
-    axis.set_title(drawable(text), fontsize="small", parse_math=False)
-    axis.set(xticks=[], yticks=[])
-    return axis.imshow(picture, cmap="gray", vmin=0, vmax=255, extent=place)
+def show_picture(axis, place, picture, text):
+    """Show a picture, uint8 (h, w), or a PIL image, below a text; returns the size of a pixel."""
+    left, top = place
+    height, width = np.shape(picture)[:2]
+    pixel = LARGE / max(height, width)
+    extent = left, left + pixel * width, top + pixel * height, top
+    axis.imshow(picture, cmap="gray", vmin=0, vmax=255, extent=extent)
+    text = drawable(text)
+    axis.text(left, top, text, fontsize="small", verticalalignment="bottom", parse_math=False)
+    return pixel
 
 
 # ---------------------------------------------------------------- the window to draw in
@@ -747,7 +768,8 @@ def draw_window(model):
     figure.subplots_adjust(left=0.05, right=0.97)  # A pixel of the sheet is half a point large.
     left, centre, right = figure.axes
     sheet = np.full(SHEET, 255, np.uint8)
-    drawn = show_picture(left, sheet, "draw here")
+    drawn = left.imshow(sheet, cmap="gray", vmin=0, vmax=255)
+    left.set(title="draw here", xticks=[], yticks=[])
 
     def read():
         """Read the sheet, and show its number, and what its last digit is."""
@@ -758,7 +780,8 @@ def draw_window(model):
             picture, probabilities = readings[-1].picture, readings[-1].probabilities
         drawn.set_data(sheet)
         centre.clear()
-        show_picture(centre, picture, "the last digit, as the network sees it")
+        centre.imshow(picture, cmap="gray", vmin=0, vmax=255)
+        centre.set(title="the last digit, as the network sees it", xticks=[], yticks=[])
         right.clear()
         right.bar(range(CLASSES), probabilities)
         right.set(title=number, ylim=(0, 1), xticks=range(CLASSES))

@@ -44,10 +44,10 @@ def test_test_set_is_scored_and_its_mistakes_are_plotted(four, tmp_path, monkeyp
     assert files_in(tmp_path / "plots").keys() == {"misclassified.png", "confusion_matrix.png"}
     mistakes, confusion = shown
     assert "a$_$.npz: 1,060 of 1,100 misclassified" in mistakes.get_suptitle()
-    cells = [axis for axis in mistakes.axes if axis.images]
-    assert {cell.get_title() for cell in cells} == {"true 2\nread 4 (83.0%)"}
+    (axis,) = mistakes.axes
+    assert {text.get_text() for text in axis.texts} == {"true 2\nread 4 (83.0%)"}
     # All are as confident, but for rounding, so any sixty are the most confident.
-    pictures = {cell.images[0].get_array().tobytes() for cell in cells}
+    pictures = {image.get_array().tobytes() for image in axis.images}
     assert len(pictures) == 60 and pictures <= {image.tobytes() for image in images[40:]}
     (axis,) = confusion.axes
     counts = {text.get_position(): text.get_text() for text in axis.texts if text.get_text()}
@@ -72,8 +72,8 @@ def test_report_fits_figures_worked_by_hand(capsys, tmp_path):
     bins = abs(0.89 - 1) + abs(5 * 0.91 - 5 + 2 * 0.97) + abs(0.55 - 1) + 0.65
     assert f"loss {-loss:.4f}" in text and f"calibration error {10 * bins:.2f}%" in text
     # The most confident mistakes are shown first.
-    titles = [axis.get_title()[-6:] for axis in figures()[0].axes[:3]]
-    assert titles == ["97.0%)", "97.0%)", "65.0%)"]
+    texts = [text.get_text()[-6:] for text in figures()[0].axes[0].texts]
+    assert texts[:3] == ["97.0%)", "97.0%)", "65.0%)"]
 
 
 def put(album, name, image=None):
@@ -108,18 +108,26 @@ def test_image_has_a_line_and_a_digit_a_row_of_the_table(tmp_path, read):
 
 
 def test_plot_shows_a_box_at_each_digit_and_what_the_network_saw(tmp_path, read):
-    put(tmp_path, "three.png", sheet([2, 1]).resize((1200, 1200)))
-    read("photos", "three.png")
-    *_, given, seen = figures()[0].axes
-    assert [text.get_text() for text in given.texts] == ["4", "4", "4"]
-    reduced, _ = predict_model.as_image(tmp_path / "three.png")
-    first, second, third = find_digits(reduced)
-    assert np.array_equal(given.images[0].get_array(), reduced)
-    boxes = [(*box.get_xy(), box.get_width(), box.get_height()) for box in given.patches]
-    assert boxes == [first.box, second.box, third.box]
-    for picture, digit in zip(seen.images, (first, second, third), strict=True):
-        assert np.array_equal(picture.get_array(), digit.picture)
-        assert picture.get_extent() == [digit.place - 1, digit.place, digit.row, digit.row - 1]
+    put(tmp_path, "a picture of three digits.png", sheet([2, 1]).resize((1200, 900)))
+    read("photos", "a picture of three digits.png")
+    (axis,) = figures()[0].axes
+    texts = [text.get_text() for text in axis.texts]
+    assert texts[3:] == ["\N{HORIZONTAL ELLIPSIS}ree digits.png", "4", "4", "4", "44 4 83.0%"]
+    reduced, _ = predict_model.as_image(tmp_path / "a picture of three digits.png")
+    digits = find_digits(reduced)
+    given, seen = axis.images[2:]
+    assert np.array_equal(given.get_array(), reduced)
+    left, right, bottom, top = given.get_extent()
+    pixel = (right - left) / reduced.width
+    assert (bottom - top) / reduced.height == pytest.approx(pixel)
+    for box, digit in zip(axis.patches[1:], digits, strict=True):
+        place = np.subtract(box.get_xy(), (left, top)) / pixel
+        assert (*place, box.get_width() / pixel, box.get_height() / pixel) == pytest.approx(
+            digit.box
+        )
+    for digit in digits:
+        row, place = 28 * (digit.row - 1), 28 * (digit.place - 1)
+        assert np.array_equal(seen.get_array()[row : row + 28, place : place + 28], digit.picture)
 
 
 PICTURES = """a.PNG a.jpg a.JPEG a.jpe a.jfif a.mpo a.jp2 a.webp a.tif a.TIFF a.bmp a.gif a.pgm
