@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from conftest import (
     ANSWER,
+    BAR,
+    FIVE,
     FOUR,
     PREDICT,
     draw,
@@ -105,6 +107,22 @@ def test_image_has_a_line_and_a_digit_a_row_of_the_table(tmp_path, read):
     assert [row[5] for row in rows[::4]] == ["", "perhaps cut off"]
     values = [float(value) for value in [rows[0][4], *rows[0][6:]]]
     assert values == pytest.approx([0.83, *ANSWER], abs=1e-5)
+
+
+def test_many_images_are_read_at_once_as_each_alone(tmp_path, trained, network):
+    kinds = draw(FOUR), sheet([2, 1]), draw(FIVE + BAR), draw([]), draw(FOUR, place=(-45, 0))
+    pictures = {f"{number:02}.png": kinds[number % 5] for number in range(40)}
+    for name, picture in pictures.items():
+        put(tmp_path, name, picture)
+    (tmp_path / "16.png").write_bytes(b"damaged")
+    run = run_main(PREDICT, "--model", trained[0], *pictures, cwd=tmp_path, status=1)
+    failed = [line.split(": ")[2] for line in run.stderr.splitlines()]
+    assert failed == sorted(["16.png", *list(pictures)[3::5]])
+    lines = [line.split("\t") for line in run.stdout.splitlines() if "\t" in line]
+    assert [name for name, *_ in lines] == [name for name in pictures if name not in failed]
+    for name, *rest in lines:
+        readings = predict_model.predict_digits(network, pictures[name])
+        assert rest == [*predict_model.describe(readings), *predict_model.list_doubts(readings)]
 
 
 def test_plot_shows_a_box_at_each_digit_and_what_the_network_saw(tmp_path, read):
