@@ -379,20 +379,30 @@ def find_doubt(reading, row, beside):
         return reading.doubt
     if width > WIDE * height and reading.confidence < SURE:
         return "perhaps two digits"
-    if len(row) > 1 and reading.digit == 1 and is_slash(reading):
+    if len(row) > 1 and reading.digit == 1 and is_slash(reading.picture > 127):
         return "perhaps a slash"
+    if reading.digit == 1 and is_bar(reading, row):
+        return "perhaps a bar of a form"
     for mark_x, mark_y in beside:
         if abs(mark_x - x) < NEAR * height and abs(mark_y - y) < height:
             return f"perhaps a digit is missing {'after' if mark_x > x else 'before'} it"
     return ""
 
 
-def is_slash(reading):
-    """Tell whether a digit is one straight line that slants."""
-    points = np.argwhere(reading.picture > 127)
+def is_slash(is_ink):
+    """Tell whether the ink, a mask, is one straight line that slants."""
+    points = np.argwhere(is_ink)
     height, width = np.ptp(points, axis=0)
     _, size, _ = cv2.minAreaRect(np.float32(points))
     return width > SLANT * height and min(size) < STRAIGHT * max(size)
+
+
+def is_bar(reading, row):
+    """Tell whether another 1 of the row is as high, and stands as high, as bars of a form do."""
+    _, top, _, height = reading.box
+    ones = [it.box for it in row if it.digit == 1]
+    alike = [box for box in ones if abs(box[1] - top) + abs(box[3] - height) < ALIKE * height]
+    return len(alike) > 1  # itself, and another one
 
 
 def in_rows(readings):
@@ -434,7 +444,7 @@ LEAST_SCORE = 5000  # pixels of outline by their edge, as 20 by 250: specks have
 THICKEST = 0.28  # of its size: the thickest pens' digits are thinner, objects are not
 WIDEST = 2.5  # widths by height: a digit is less wide, the bar of a 5 is wider
 LINE = 0.4  # of the longer side of the image: a wider mark that is so wide is a line
-FRAME = 0.33  # of its score is that of marks within it: it is the frame of digits
+FRAME = 0.1  # of its score is that of a mark within it: it is the frame of a digit
 
 # What makes a mark a digit beside the clearest one, or a part of one.
 LEAST_HEIGHT = 0.35  # of its height: what is lower is no digit of the same writing
@@ -445,6 +455,7 @@ SURE = 0.99  # confidence: a wide digit of more is one
 WIDE = 1.2  # widths by height: more is perhaps two digits
 SLANT = 0.4  # widths by height: a straight line that slants more is perhaps a slash
 STRAIGHT = 0.25  # widths by length of a straight line
+ALIKE = 0.05  # heights: ones that differ less are perhaps bars; a hand's differ more
 GAP = 1.1  # heights: a wider gap, in which a digit would fit, is between two numbers
 NEAR = 3  # heights: what is so near a digit, and is not read, may be one
 ROW = 0.7  # heights: so far a digit may stand above or below the one before it in its row
@@ -562,9 +573,13 @@ def overlap(mark, other):
 
 
 def is_frame(mark, marks):
-    """Tell whether a mark is a frame, box or circle: much of what may be digits lies within it."""
-    within = [other for other in marks if is_within(other, mark)]
-    return sum(other.score for other in compete(within)) > FRAME * mark.score
+    """Tell whether a mark is a frame, box or circle: within it lies more than the slash of a 0."""
+    return any(
+        other.score > FRAME * mark.score
+        and is_within(other, mark)
+        and not is_slash(other.mark_at == other.number)
+        for other in marks
+    )
 
 
 def is_within(mark, frame):
@@ -699,7 +714,7 @@ def print_classification_report(confusion):
 
 # ---------------------------------------------------------------- plots
 
-LARGE = 0.9  # of a plot's column: a picture's longer side
+PLACE = 32, 40  # width and height of a picture's place in a plot, in pixels of MNIST's images
 
 
 def plot_mistakes(title, pictures, labels, probabilities):
@@ -710,7 +725,7 @@ def plot_mistakes(title, pictures, labels, probabilities):
     axis, places = new_grid(title, len(shown), 10)
     for place, i in zip(places, shown):
         read = f"read {probabilities[i].argmax()} ({confidences[i]:.1%})"
-        show_picture(axis, place, pictures[i], f"true {labels[i]}\n{read}")
+        show_picture(axis, pictures[i], f"true {labels[i]}\n{read}", *place)
     return axis.figure
 
 
@@ -734,13 +749,18 @@ def plot_readings(results):
     title = f"The first {len(results)} images, and as the network saw them"
     axis, places = new_grid(title, 2 * len(results), 2 * math.ceil(len(results) ** 0.5))
     for (name, readings, image), given, seen in zip(results, places[::2], places[1::2]):
-        pixel = show_picture(axis, given, image, end_of(name))
+        large = IMAGE_SHAPE[0] / max(image.size)
+        small = 1 / max(readings[-1].row, *(it.place for it in readings))
+        show_picture(axis, image, end_of(name), *given, large)
+        text = end_of(" ".join(describe(readings)))
         for it in readings:
-            left, top, width, height = np.array(it.box) * pixel + (*given, 0, 0)
+            left, top, width, height = np.array(it.box) * large + (*given, 0, 0)
             colour = "red" if it.doubt else "tab:blue"
             axis.add_patch(plt.Rectangle((left, top), width, height, fill=False, color=colour))
             axis.text(left, top, it.digit, color=colour, fontsize="small")
-        show_picture(axis, seen, side_by_side(readings), end_of(" ".join(describe(readings))))
+            left, top = np.array((it.place - 1, it.row - 1)) * small * IMAGE_SHAPE + seen
+            show_picture(axis, it.picture, text, left, top, small)
+            text = ""
     return axis.figure
 
 
@@ -749,37 +769,27 @@ def end_of(text):
     return text if len(text) < 16 else f"\N{HORIZONTAL ELLIPSIS}{text[-14:]}"
 
 
-def side_by_side(readings):
-    """Put what the network saw of an image into one picture, in rows as in the image."""
-    height, width = IMAGE_SHAPE
-    columns = max(it.place for it in readings)
-    picture = np.zeros((readings[-1].row, height, columns, width), np.uint8)
-    for it in readings:
-        picture[it.row - 1, :, it.place - 1] = it.picture
-    return picture.reshape(-1, columns * width)
-
-
 def new_grid(title, count, columns):
-    """Make a figure with room for so many pictures; returns its axis, and their places in it."""
+    """Make a figure with room for so many pictures; returns its axis, and where they begin."""
     rows = max(1, math.ceil(count / columns))
     figure = new_plot(title, max(5, 1.2 * columns), 1.5 * rows + 0.5)
     axis = figure.gca()
+    width, height = PLACE
+    axis.set(xlim=(0, columns * width), ylim=((rows - 0.3) * height, -0.3 * height), aspect="equal")
     axis.axis("off")
-    places = [(cell % columns, 1.25 * (cell // columns)) for cell in range(count)]
-    axis.set(xlim=(0, columns), ylim=(1.25 * rows - 0.25, -0.25), aspect="equal")
-    return axis, places
+    return axis, [(cell % columns * width, cell // columns * height) for cell in range(count)]
 
 
-def show_picture(axis, place, picture, text):
-    """Show a picture, uint8 (h, w), or a PIL image, below a text; returns the size of a pixel."""
-    left, top = place
+def show_picture(axis, picture, text, left=0, top=0, pixel=1):
+    """Show a picture, uint8 (h, w), or a PIL image, below a text; returns Matplotlib's image.
+
+    Its top left corner is at a place of the axis, and its pixels are so large there.
+    """
     height, width = np.shape(picture)[:2]
-    pixel = LARGE / max(height, width)
     extent = left, left + pixel * width, top + pixel * height, top
-    axis.imshow(picture, cmap="gray", vmin=0, vmax=255, extent=extent)
-    text = drawable(text)
-    axis.text(left, top, text, fontsize="small", verticalalignment="bottom", parse_math=False)
-    return pixel
+    axis.text(left, top, drawable(text), fontsize="small", va="bottom", parse_math=False)
+    axis.set(xticks=[], yticks=[])
+    return axis.imshow(picture, cmap="gray", vmin=0, vmax=255, extent=extent)
 
 
 # ---------------------------------------------------------------- the window to draw in
@@ -796,8 +806,7 @@ def draw_window(model):
     figure.subplots_adjust(left=0.05, right=0.97)  # A pixel of the sheet is half a point large.
     left, centre, right = figure.axes
     sheet = np.full(SHEET, 255, np.uint8)
-    drawn = left.imshow(sheet, cmap="gray", vmin=0, vmax=255)
-    left.set(title="draw here", xticks=[], yticks=[])
+    drawn = show_picture(left, sheet, "draw here")
 
     def read():
         """Read the sheet, and show its number, and what its last digit is."""
@@ -808,8 +817,7 @@ def draw_window(model):
             picture, probabilities = readings[-1].picture, readings[-1].probabilities
         drawn.set_data(sheet)
         centre.clear()
-        centre.imshow(picture, cmap="gray", vmin=0, vmax=255)
-        centre.set(title="the last digit, as the network sees it", xticks=[], yticks=[])
+        show_picture(centre, picture, "the last digit, as the network sees it")
         right.clear()
         right.bar(range(CLASSES), probabilities)
         right.set(title=number, ylim=(0, 1), xticks=range(CLASSES))

@@ -48,7 +48,8 @@ SQUARED = np.where(((DOWN + ACROSS / 20) % 22 < 2) | ((ACROSS - DOWN / 20) % 22 
 LAMP = 1.1 / (1 + 12 * np.hypot(DOWN - 100, ACROSS - 150) ** 2 / 480**2)
 DESK = 0.2 + 0.03 * np.sin(DOWN / 3 + ACROSS / 50)
 BOX = [[(-0.1, -0.1), (1.1, -0.1), (1.1, 1.1), (-0.1, 1.1), (-0.1, -0.1)]]
-CIRCLE = [[(0.5 + 0.8 * np.cos(angle), 0.5 + 0.7 * np.sin(angle)) for angle in range(7)]]
+ROUND = np.array([(np.cos(angle), np.sin(angle)) for angle in np.linspace(0, 6.3, 40)])
+CIRCLE, LARGE_CIRCLE = [0.5 + 0.7 * ROUND], [0.5 + ROUND]
 FOURS = {
     "light on dark": LIGHT,
     "16-bit": Image.fromarray(np.asarray(PLAIN).astype(np.uint16) * 200 + 3000),
@@ -69,6 +70,7 @@ FOURS = {
     "chalk": photo(FOUR, sheet=0.25, ink=0.85, grain=0.03),
     "boxed": photo(FOUR + BOX),
     "circled": photo(FOUR + CIRCLE),
+    "in a large circle": photo(FOUR + LARGE_CIRCLE),
     "underlined": photo([*FOUR, [(-0.1, 1.1), (1.1, 1.1)]]),
 }
 
@@ -76,6 +78,11 @@ FOURS = {
 @pytest.mark.parametrize("image", FOURS.values(), ids=FOURS)
 def test_digit_is_read_the_same_in_any_image(image):
     assert likeness(image, DIGIT) > 0.75 > likeness(image, OTHER) + 0.15
+
+
+def test_slash_in_a_zero_is_no_digit_in_a_circle():
+    zero = draw([0.5 + 0.4 * ROUND, [(0.35, 0.65), (0.65, 0.35)]], width=10)
+    assert likeness(zero, find_digits(draw([0.5 + 0.4 * ROUND], width=10))[0].picture) > 0.8
 
 
 @pytest.mark.parametrize("size", [60, 200])
@@ -144,13 +151,18 @@ def test_photo_of_200_million_pixels_is_not_too_large():
         as_image(io.BytesIO(b"P4 16320 12240 "))
 
 
-F, GAP, SLASH = (draw(it, 120, 8) for it in (FOUR, [], [[(0.2, 0.9), (0.7, 0.1)]]))
+F, GAP, SLASH, LINE = (
+    draw(it, 120, 8) for it in (FOUR, [], [[(0.2, 0.9), (0.7, 0.1)]], [[(0.5, 0.1), (0.5, 0.9)]])
+)
 DOUBTS = {  # an image, what the network reads, the numbers, and the doubt
     "none": (row(F, F, F), [(4, 0.95)], "444", None),
     "two numbers": (row(F, F, GAP, GAP, F), [(4, 0.95)], "44 4", None),
     "uncertain": (row(F, F, F), [(4, 0.95), (4, 0.7), (4, 0.95)], "444", "uncertain, perhaps"),
     "too small to read": (row(F, draw(FOUR, 35, 8), F), [(4, 0.95)], "4 4", "is missing"),
-    "slash": (row(F, SLASH, F), [(1, 0.95)], "111", "digit 2 perhaps a slash"),
+    "slash": (row(draw(FOUR, 80), SLASH, draw(FOUR, 100)), [(1, 0.95)], "111", "2 perhaps a slash"),
+    "bars": (row(LINE, LINE), [(1, 0.95)], "11", "perhaps a bar of a form"),
+    "1 beside a 4": (row(LINE, F), [(4, 0.95), (1, 0.95)], "14", None),
+    "two 1s": (row(LINE, draw(FOUR, 100)), [(1, 0.95)], "11", None),
     "wide": (draw(FOUR, 120).resize((300, 120)), [(2, 0.9)], "2", "perhaps two digits"),
     "cut off": (draw(FOUR, 200, place=(-45, 0)), [(4, 0.95)], "4", "perhaps cut off"),
 }
