@@ -160,7 +160,12 @@ DOUBTS = {  # an image, what the network reads, the numbers, and the doubt
     "uncertain": (row(F, F, F), [(4, 0.95), (4, 0.7), (4, 0.95)], "444", "uncertain, perhaps"),
     "too small to read": (row(F, draw(FOUR, 35, 8), F), [(4, 0.95)], "4 4", "is missing"),
     "slash": (row(draw(FOUR, 80), SLASH, draw(FOUR, 100)), [(1, 0.95)], "111", "2 perhaps a slash"),
-    "bars": (row(LINE, LINE), [(1, 0.95)], "11", "perhaps a bar of a form"),
+    "bars": (
+        row(LINE, draw([[(0.5, 0.12), (0.5, 0.9)]], 120, 8)),
+        [(1, 0.95)],
+        "11",
+        "perhaps a bar of a form",
+    ),
     "1 beside a 4": (row(LINE, F), [(4, 0.95), (1, 0.95)], "14", None),
     "two 1s": (row(LINE, draw(FOUR, 100)), [(1, 0.95)], "11", None),
     "wide": (draw(FOUR, 120).resize((300, 120)), [(2, 0.9)], "2", "perhaps two digits"),
