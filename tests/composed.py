@@ -18,6 +18,10 @@ BRIGHT = (225, 30, 30, 255), (20, 150, 50, 255), (30, 70, 235, 255), (215, 185, 
 ALONG, BETWEEN = slice(ORIGIN, ORIGIN + 10 * CELL), slice(ORIGIN, ORIGIN + 10 * CELL + 1, CELL)
 BOXES = np.s_[ORIGIN - CELL : ORIGIN + 1 : CELL, ALONG], np.s_[ORIGIN - CELL : ORIGIN, BETWEEN]
 COMB = np.s_[ORIGIN, ALONG], np.s_[ORIGIN - CELL // 2 : ORIGIN, BETWEEN]  # rows and columns
+HIGH, WIDE = (ORIGIN - 115, ORIGIN + 36), (ORIGIN - 30, ORIGIN + 121)  # a box around one digit
+BOX = (slice(*HIGH, 150), slice(*WIDE)), (slice(*HIGH), slice(*WIDE, 150))
+TURN = np.linspace(0, 2 * np.pi, 1000)
+CIRCLE = [(np.int32(ORIGIN - 40 + 75 * np.sin(TURN)), np.int32(ORIGIN + 45 + 75 * np.cos(TURN)))]
 # Unless a kind says otherwise. Inks are sets, used in turn; gaps in heights, the climb in degrees.
 PLAIN = dict(patterns=["###", "####", "######"], papers=[PAPER, WHITE], photo=(2, 6, 0), rough=0)
 PLAIN |= dict(inks=[[BLACK], [BLUE]], pens=[0, 0, 5, 9], gap=(0.1, 0.4), climb=(-2, 2), lines=())
@@ -99,6 +103,8 @@ KINDS = {
     "grain": dict(papers=[DIM], photo=(6, 14, 0)),
     "form boxes": dict(lines=BOXES),
     "comb field": dict(lines=COMB),
+    "boxed": dict(patterns=["#"], lines=BOX),
+    "circled": dict(patterns=["#"], lines=CIRCLE),
     "ruled line": dict(lines=[np.s_[ORIGIN % 112 - 4 :: 112]]),
     "graph paper": dict(lines=[np.s_[::30], np.s_[:, ::30]], pens=[3, 5]),
     "touching": dict(patterns=["##"], gap=(-0.15, -0.05)),
