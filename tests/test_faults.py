@@ -1,5 +1,6 @@
 """Odd surroundings, no MNIST, interrupts, full disks and closed pipes."""
 
+import gc
 import json
 import os
 import signal
@@ -100,6 +101,14 @@ def test_any_stream_takes_the_name_of_any_file(read_digit, is_notebook):
     # A notebook's stream takes text, and has little else.
     stream = SimpleNamespace(write=parts.append, flush=lambda: None) if is_notebook else None
     assert "%" in read_digit(stdout=stream).stdout + "".join(parts)
+
+
+def test_garbage_is_collected_after_the_start_and_in_a_notebook_for_good(read_digit, monkeypatch):
+    assert gc.isenabled()
+    gc.unfreeze()
+    monkeypatch.setitem(sys.modules, "IPython", None)
+    read_digit()
+    assert not gc.get_freeze_count()
 
 
 def test_closed_pipe_is_no_error(read_digit):
