@@ -452,7 +452,7 @@ TALLEST = 1.4  # of its height, with its parts; of its width, a part, as the bar
 
 # What is doubtful, and what is not.
 SURE = 0.99  # confidence: a wide digit of more is one
-WIDE = 1.2  # widths by height: more is perhaps two digits
+WIDE = 1  # widths by height: a digit that is wider is perhaps two
 SLANT = 0.4  # widths by height: a straight line that slants more is perhaps a slash
 STRAIGHT = 0.25  # widths by length of a straight line
 ALIKE = 0.05  # heights: ones that differ less are perhaps bars; a hand's differ more
