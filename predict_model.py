@@ -19,6 +19,7 @@ import os
 import sys
 import textwrap
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -129,14 +130,13 @@ def read_images(model, arguments):
 def read_group(model, group):
     """Read some pages, and print what is read; yields the name, image and Readings of each."""
     found = [find_in_page(path, page) for _, path, page in group]
-    pictures = [digit.picture for _, digits, _, _ in found for digit in digits]
-    probabilities = iter(predict(model, pictures) if pictures else [])
-    for (name, _, _), (image, digits, beside, error) in zip(group, found):
+    recognise(model, [digit for _, digits, _ in found for digit in digits])
+    for (name, _, _), (image, digits, error) in zip(group, found):
         readings = []
         try:
             if error:
                 raise error
-            readings = judge(digits, [next(probabilities) for _ in digits], beside)
+            readings = judge(digits)
             print(name, *describe(readings), *list_doubts(readings), sep="\t")
         except InputError as problem:
             print_message("error", f"{name}: {problem}")
@@ -144,12 +144,12 @@ def read_group(model, group):
 
 
 def find_in_page(path, page):
-    """Find the digits of a page; returns its image, what find_digits does, and None or an error."""
+    """Find the digits of a page; returns its image, the digits, and None or an error."""
     try:
         image, _ = as_image(path, page)
-        return image, *find_digits(image), None
+        return image, find_digits(image), None
     except InputError as error:
-        return None, [], [], error
+        return None, [], error
 
 
 def write_table(path, results):
@@ -274,7 +274,8 @@ def as_bytes(values):
 # ---------------------------------------------------------------- reading the digits of an image
 
 
-class Reading(NamedTuple):
+@dataclass
+class Reading:
     """A digit of an image, and how the network reads it."""
 
     picture: np.ndarray  # as MNIST's are: uint8 (28, 28), 0 (background) to 255 (ink)
@@ -330,25 +331,32 @@ def predict_digits(model, image):
         InputError: It is no image, or no digit was found in it.
     """
     image, size = as_image(image)
-    digits, beside = find_digits(image)
-    readings = judge(digits, predict(model, [digit.picture for digit in digits]), beside)
+    digits = find_digits(image)
+    recognise(model, digits)
+    readings = judge(digits)
     zoom = np.tile(np.divide(size, image.size), 2)  # to pixels of the image as given
-    boxes = [np.rint(it.box * zoom).clip(0).astype(int).tolist() for it in readings]
-    return [it._replace(box=tuple(box)) for it, box in zip(readings, boxes)]
-
-
-def judge(digits, probabilities, beside):
-    """Put the digits of an image into rows, with their probabilities and doubts; see Reading."""
-    found = [digit._replace(probabilities=each) for digit, each in zip(digits, probabilities)]
-    # Several marks of which none is clearly a digit are an object, or crumpled paper.
-    if len(found) > 1 and max(reading.confidence for reading in found) < CERTAIN:
-        raise InputError("no digit found with certainty")
-    readings = []
-    for row, in_row in enumerate(in_rows(found), 1):
-        for place, reading in enumerate(in_row, 1):
-            doubt = find_doubt(reading, in_row, beside)
-            readings.append(reading._replace(doubt=doubt, row=row, place=place))
+    for it in readings:
+        it.box = tuple(np.rint(it.box * zoom).clip(0).astype(int).tolist())
     return readings
+
+
+def recognise(model, digits):
+    """Give Readings the probabilities that the network tells of their pictures."""
+    probabilities = predict(model, [digit.picture for digit in digits]) if digits else []
+    for digit, its in zip(digits, probabilities):
+        digit.probabilities = its
+
+
+def judge(digits):
+    """Put the digits of an image into rows, with their doubts; returns them in this order."""
+    # Several marks of which none is clearly a digit are an object, or crumpled paper.
+    if len(digits) > 1 and max(digit.confidence for digit in digits) < CERTAIN:
+        raise InputError("no digit found with certainty")
+    rows = in_rows(digits)
+    for number, row in enumerate(rows, 1):
+        for place, it in enumerate(row, 1):
+            it.row, it.place, it.doubt = number, place, find_doubt(it, row)
+    return [it for row in rows for it in row]
 
 
 def describe(readings):
@@ -368,25 +376,19 @@ def list_doubts(readings):
     return [name.format(count) + it.doubt for count, it in enumerate(readings, 1) if it.doubt]
 
 
-def find_doubt(reading, row, beside):
-    """Say what is uncertain about a digit of a row, with the middles of marks beside it, or ""."""
+def find_doubt(reading, row):
+    """Say what is uncertain about a digit of a row, or ""."""
     _, _, width, height = reading.box
-    x, y = middle(reading)
     if reading.confidence < CERTAIN:
         second = reading.probabilities.argsort()[-2]
         return f"uncertain, perhaps {second} ({reading.probabilities[second]:.1%})"
-    if reading.doubt:
-        return reading.doubt
     if width > WIDE * height and reading.confidence < SURE:
         return "perhaps two digits"
     if len(row) > 1 and reading.digit == 1 and is_slash(reading.picture > 127):
         return "perhaps a slash"
     if reading.digit == 1 and is_bar(reading, row):
         return "perhaps a bar of a form"
-    for mark_x, mark_y in beside:
-        if abs(mark_x - x) < NEAR * height and abs(mark_y - y) < height:
-            return f"perhaps a digit is missing {'after' if mark_x > x else 'before'} it"
-    return ""
+    return reading.doubt
 
 
 def is_slash(is_ink):
@@ -476,8 +478,8 @@ def find_digits(image):
     """Find the digits in an RGBA image, dark on light or light on dark.
 
     All marks of ink, cut at all levels, compete; of those that overlap the clearest one stays.
-    Returns Readings without probabilities, of one digit only where there is room for no more, and
-    the middles of the marks beside them; raises InputError where there is no digit.
+    Returns Readings without probabilities, of one digit only where there is room for no more;
+    raises InputError where there is no digit.
     """
     pixels, scale, rim = enlarge(np.asarray(image.convert("RGBa")))  # times the alpha
     only_one = rim > 0 and image.width < ROOM * image.height
@@ -493,9 +495,10 @@ def find_digits(image):
     if not digits:
         raise InputError("no digit found")
     digits = [as_digit(parts) for parts in digits]
-    boxes = [np.subtract(digit.box, (rim, rim, 0, 0)) / scale for digit in digits]
-    beside = [np.subtract(middle(mark), rim) / scale for mark in beside]
-    return [digit._replace(box=box) for digit, box in zip(digits, boxes)], beside
+    for digit in digits:
+        digit.doubt = digit.doubt or find_missing(digit, beside)
+        digit.box = np.subtract(digit.box, (rim, rim, 0, 0)) / scale
+    return digits
 
 
 def enlarge(pixels):
@@ -627,6 +630,16 @@ def as_digit(parts):
     window = np.s_[top : top + height, left : left + width]
     picture = as_mnist(best.ink[window] * mask[window])
     return Reading(picture, box, best.score, "perhaps cut off" if sides(best) else "")
+
+
+def find_missing(digit, beside):
+    """Say whether a mark beside a digit, which is not read, may be a digit, or ""."""
+    (x, y), height = middle(digit), digit.box[3]
+    for mark in beside:
+        mark_x, mark_y = middle(mark)
+        if abs(mark_x - x) < NEAR * height and abs(mark_y - y) < height:
+            return f"perhaps a digit is missing {'after' if mark_x > x else 'before'} it"
+    return ""
 
 
 # ---------------------------------------------------------------- the network and its scores
