@@ -487,9 +487,7 @@ def find_digits(image):
     colours, alpha = pixels[..., :3], pixels[..., 3:]
     # How dark it is, and how light; what is transparent is neither.
     for channels in (alpha - colours, colours):
-        ink, edges = extract_ink(channels)
-        levels = [level for level in LEVELS if level < ink.max()]
-        marks = compete([mark for level in levels for mark in marks_in(ink, edges, level)])
+        marks = compete(marks_in(*extract_ink(channels)))
         options.append(([marks], []) if only_one and marks else group(marks))
     digits, beside = max(options, key=lambda option: sum(parts[0].score for parts in option[0]))
     if not digits:
@@ -526,20 +524,24 @@ def extract_ink(channels):
     return np.max(inks, axis=0), np.max(cv2.split(edges), axis=0)
 
 
-def marks_in(ink, edges, level):
-    """Yield the marks of a picture of ink, cut at a level, that may be strokes of a pen."""
-    mask = np.uint8(ink > level)
-    count, mark_at, stats, _ = cv2.connectedComponentsWithStats(mask)
-    outline = cv2.erode(mask, None) < mask
-    lengths = np.bincount(mark_at[outline], minlength=count)
-    scores = np.bincount(mark_at[outline], edges[outline], count)
-    for number in np.flatnonzero(scores > LEAST_SCORE):
-        *box, area = stats[number].tolist()
-        mark = Mark(
-            tuple(box), scores[number], scores[number] / lengths[number], ink, mark_at, number
-        )
-        if is_stroke(mark, 2 * area / lengths[number]):
-            yield mark
+def marks_in(ink, edges):
+    """List the marks of a picture of ink, cut at each level, that may be strokes of a pen."""
+    marks = []
+    for level in LEVELS:
+        if level >= ink.max():
+            break
+        mask = np.uint8(ink > level)
+        count, mark_at, stats, _ = cv2.connectedComponentsWithStats(mask)
+        outline = cv2.erode(mask, None) < mask
+        lengths = np.bincount(mark_at[outline], minlength=count)
+        scores = np.bincount(mark_at[outline], edges[outline], count)
+        for number in np.flatnonzero(scores > LEAST_SCORE):
+            *box, area = stats[number].tolist()
+            edge = scores[number] / lengths[number]
+            mark = Mark(box, scores[number], edge, ink, mark_at, number)
+            if is_stroke(mark, 2 * area / lengths[number]):
+                marks.append(mark)
+    return marks
 
 
 def is_stroke(mark, thickness):
@@ -563,16 +565,17 @@ def compete(marks):
     """Return the marks with the most and sharpest outline, without overlaps and frames."""
     kept = []
     for mark in sorted(marks, key=lambda mark: mark.score * mark.edge, reverse=True):
-        if not any(overlap(mark, other) for other in kept) and not is_frame(mark, marks):
+        is_new = not any(covers(mark, other) or covers(other, mark) for other in kept)
+        if is_new and not is_frame(mark, marks):
             kept.append(mark)
     return kept
 
 
-def overlap(mark, other):
-    """Tell whether the middle of one mark is in the box of the other."""
-    (x, y), (other_x, other_y) = middle(mark), middle(other)
-    across, down = 2 * abs(x - other_x), 2 * abs(y - other_y)
-    return any(across < one.box[2] and down < one.box[3] for one in (mark, other))
+def covers(mark, other):
+    """Tell whether the middle of another mark is in the box of a mark."""
+    left, top, width, height = mark.box
+    x, y = middle(other)
+    return left < x < left + width and top < y < top + height
 
 
 def is_frame(mark, marks):
@@ -589,12 +592,10 @@ def is_within(mark, frame):
     """Tell whether a mark lies in the box of another one, and is other ink."""
     left, top, width, height = mark.box
     frame_left, frame_top, frame_width, frame_height = frame.box
-    # One pixel is enough: a mark is connected, so all of it is the frame's ink or none.
-    x = left + np.argmax(mark.mark_at[top, left : left + width] == mark.number)
     return (
         frame_left < left < left + width < frame_left + frame_width
         and frame_top < top < top + height < frame_top + frame_height
-        and frame.mark_at[top, x] != frame.number
+        and frame.number not in frame.mark_at[mark.mark_at == mark.number]
     )
 
 
