@@ -749,12 +749,10 @@ def plot_confusion(title, confusion):
     axis = figure.gca()
     digits = range(CLASSES)
     # Logarithms, as the diagonal is a thousand times the rest.
-    axis.pcolormesh(digits, digits, np.log1p(confusion), cmap="Oranges", alpha=0.7)
+    axis.imshow(np.log1p(confusion), cmap="Oranges", alpha=0.7)
     for (true, predicted), count in np.ndenumerate(confusion):
         axis.text(predicted, true, count or "", ha="center", va="center")
     axis.set(xlabel="predicted digit", ylabel="true digit", xticks=digits, yticks=digits)
-    axis.axis("scaled")
-    axis.invert_yaxis()
     return figure
 
 
@@ -824,17 +822,17 @@ def draw_window(model):
 
     def read():
         """Read the sheet, and show its number, and what its last digit is."""
-        number, picture, probabilities = "", np.zeros(IMAGE_SHAPE), np.zeros(CLASSES)
-        with contextlib.suppress(InputError):  # An empty sheet has no digit.
-            readings = predict_digits(model, sheet)
-            number = " ".join(describe(readings))
-            picture, probabilities = readings[-1].picture, readings[-1].probabilities
         drawn.set_data(sheet)
         centre.clear()
-        show_picture(centre, picture, "the last digit, as the network sees it")
+        centre.axis("off")
         right.clear()
-        right.bar(range(CLASSES), probabilities)
-        right.set(title=number, ylim=(0, 1), xticks=range(CLASSES))
+        right.set(ylim=(0, 1), xticks=range(CLASSES))
+        with contextlib.suppress(InputError):  # An empty sheet has no digit.
+            readings = predict_digits(model, sheet)
+            last = readings[-1]
+            show_picture(centre, last.picture, "the last digit, as the network sees it")
+            right.bar(range(CLASSES), last.probabilities)
+            right.set_title(" ".join(describe(readings)))
         figure.canvas.draw_idle()
 
     def add_stroke(places):
