@@ -502,7 +502,9 @@ def find_digits(image):
 def enlarge(pixels):
     """Enlarge a small image with a rim around it; returns it, how much larger, and the rim."""
     scale = math.ceil(SMALL / max(pixels.shape))
-    rim = RIM * scale if scale > 1 else 0
+    if scale == 1:
+        return pixels, 1, 0
+    rim = RIM * scale
     paper = np.median(pixels, axis=(0, 1)).tolist()  # what most of an image has
     pixels = pixels.repeat(scale, 0).repeat(scale, 1)
     pixels = cv2.copyMakeBorder(pixels, *[rim] * 4, cv2.BORDER_CONSTANT, value=paper)
