@@ -19,6 +19,7 @@ import os
 import sys
 import textwrap
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -129,14 +130,13 @@ def read_images(model, arguments):
 def read_group(model, group):
     """Read some pages, and print what is read; yields the name, image and Readings of each."""
     found = [find_in_page(path, page) for _, path, page in group]
-    pictures = [digit.picture for _, digits, _, _ in found for digit in digits]
-    probabilities = iter(predict(model, pictures) if pictures else [])
-    for (name, _, _), (image, digits, beside, error) in zip(group, found):
+    recognise(model, [digit for _, digits, _ in found for digit in digits])
+    for (name, _, _), (image, digits, error) in zip(group, found):
         readings = []
         try:
             if error:
                 raise error
-            readings = judge(digits, [next(probabilities) for _ in digits], beside)
+            readings = judge(digits)
             print(name, *describe(readings), *list_doubts(readings), sep="\t")
         except InputError as problem:
             print_message("error", f"{name}: {problem}")
@@ -144,12 +144,12 @@ def read_group(model, group):
 
 
 def find_in_page(path, page):
-    """Find the digits of a page; returns its image, what find_digits does, and None or an error."""
+    """Find the digits of a page; returns its image, the digits, and None or an error."""
     try:
         image, _ = as_image(path, page)
-        return image, *find_digits(image), None
+        return image, find_digits(image), None
     except InputError as error:
-        return None, [], [], error
+        return None, [], error
 
 
 def write_table(path, results):
@@ -274,7 +274,8 @@ def as_bytes(values):
 # ---------------------------------------------------------------- reading the digits of an image
 
 
-class Reading(NamedTuple):
+@dataclass
+class Reading:
     """A digit of an image, and how the network reads it."""
 
     picture: np.ndarray  # as MNIST's are: uint8 (28, 28), 0 (background) to 255 (ink)
@@ -330,25 +331,32 @@ def predict_digits(model, image):
         InputError: It is no image, or no digit was found in it.
     """
     image, size = as_image(image)
-    digits, beside = find_digits(image)
-    readings = judge(digits, predict(model, [digit.picture for digit in digits]), beside)
+    digits = find_digits(image)
+    recognise(model, digits)
+    readings = judge(digits)
     zoom = np.tile(np.divide(size, image.size), 2)  # to pixels of the image as given
-    boxes = [np.rint(it.box * zoom).clip(0).astype(int).tolist() for it in readings]
-    return [it._replace(box=tuple(box)) for it, box in zip(readings, boxes)]
-
-
-def judge(digits, probabilities, beside):
-    """Put the digits of an image into rows, with their probabilities and doubts; see Reading."""
-    found = [digit._replace(probabilities=each) for digit, each in zip(digits, probabilities)]
-    # Several marks of which none is clearly a digit are an object, or crumpled paper.
-    if len(found) > 1 and max(reading.confidence for reading in found) < CERTAIN:
-        raise InputError("no digit found with certainty")
-    readings = []
-    for row, in_row in enumerate(in_rows(found), 1):
-        for place, reading in enumerate(in_row, 1):
-            doubt = find_doubt(reading, in_row, beside)
-            readings.append(reading._replace(doubt=doubt, row=row, place=place))
+    for it in readings:
+        it.box = tuple(np.rint(it.box * zoom).clip(0).astype(int).tolist())
     return readings
+
+
+def recognise(model, digits):
+    """Give Readings the probabilities that the network tells of their pictures."""
+    probabilities = predict(model, [digit.picture for digit in digits]) if digits else []
+    for digit, its in zip(digits, probabilities):
+        digit.probabilities = its
+
+
+def judge(digits):
+    """Put the digits of an image into rows, with their doubts; returns them in this order."""
+    # Several marks of which none is clearly a digit are an object, or crumpled paper.
+    if len(digits) > 1 and max(digit.confidence for digit in digits) < CERTAIN:
+        raise InputError("no digit found with certainty")
+    rows = in_rows(digits)
+    for number, row in enumerate(rows, 1):
+        for place, it in enumerate(row, 1):
+            it.row, it.place, it.doubt = number, place, find_doubt(it, row)
+    return [it for row in rows for it in row]
 
 
 def describe(readings):
@@ -368,25 +376,19 @@ def list_doubts(readings):
     return [name.format(count) + it.doubt for count, it in enumerate(readings, 1) if it.doubt]
 
 
-def find_doubt(reading, row, beside):
-    """Say what is uncertain about a digit of a row, with the middles of marks beside it, or ""."""
+def find_doubt(reading, row):
+    """Say what is uncertain about a digit of a row, or ""."""
     _, _, width, height = reading.box
-    x, y = middle(reading)
     if reading.confidence < CERTAIN:
         second = reading.probabilities.argsort()[-2]
         return f"uncertain, perhaps {second} ({reading.probabilities[second]:.1%})"
-    if reading.doubt:
-        return reading.doubt
     if width > WIDE * height and reading.confidence < SURE:
         return "perhaps two digits"
     if len(row) > 1 and reading.digit == 1 and is_slash(reading.picture > 127):
         return "perhaps a slash"
     if reading.digit == 1 and is_bar(reading, row):
         return "perhaps a bar of a form"
-    for mark_x, mark_y in beside:
-        if abs(mark_x - x) < NEAR * height and abs(mark_y - y) < height:
-            return f"perhaps a digit is missing {'after' if mark_x > x else 'before'} it"
-    return ""
+    return reading.doubt
 
 
 def is_slash(is_ink):
@@ -476,8 +478,8 @@ def find_digits(image):
     """Find the digits in an RGBA image, dark on light or light on dark.
 
     All marks of ink, cut at all levels, compete; of those that overlap the clearest one stays.
-    Returns Readings without probabilities, of one digit only where there is room for no more, and
-    the middles of the marks beside them; raises InputError where there is no digit.
+    Returns Readings without probabilities, of one digit only where there is room for no more;
+    raises InputError where there is no digit.
     """
     pixels, scale, rim = enlarge(np.asarray(image.convert("RGBa")))  # times the alpha
     only_one = rim > 0 and image.width < ROOM * image.height
@@ -485,23 +487,24 @@ def find_digits(image):
     colours, alpha = pixels[..., :3], pixels[..., 3:]
     # How dark it is, and how light; what is transparent is neither.
     for channels in (alpha - colours, colours):
-        ink, edges = extract_ink(channels)
-        levels = [level for level in LEVELS if level < ink.max()]
-        marks = compete([mark for level in levels for mark in marks_in(ink, edges, level)])
+        marks = compete(marks_in(*extract_ink(channels)))
         options.append(([marks], []) if only_one and marks else group(marks))
     digits, beside = max(options, key=lambda option: sum(parts[0].score for parts in option[0]))
     if not digits:
         raise InputError("no digit found")
     digits = [as_digit(parts) for parts in digits]
-    boxes = [np.subtract(digit.box, (rim, rim, 0, 0)) / scale for digit in digits]
-    beside = [np.subtract(middle(mark), rim) / scale for mark in beside]
-    return [digit._replace(box=box) for digit, box in zip(digits, boxes)], beside
+    for digit in digits:
+        digit.doubt = digit.doubt or find_missing(digit, beside)
+        digit.box = np.subtract(digit.box, (rim, rim, 0, 0)) / scale
+    return digits
 
 
 def enlarge(pixels):
     """Enlarge a small image with a rim around it; returns it, how much larger, and the rim."""
     scale = math.ceil(SMALL / max(pixels.shape))
-    rim = RIM * scale if scale > 1 else 0
+    if scale == 1:
+        return pixels, 1, 0
+    rim = RIM * scale
     paper = np.median(pixels, axis=(0, 1)).tolist()  # what most of an image has
     pixels = pixels.repeat(scale, 0).repeat(scale, 1)
     pixels = cv2.copyMakeBorder(pixels, *[rim] * 4, cv2.BORDER_CONSTANT, value=paper)
@@ -523,20 +526,24 @@ def extract_ink(channels):
     return np.max(inks, axis=0), np.max(cv2.split(edges), axis=0)
 
 
-def marks_in(ink, edges, level):
-    """Yield the marks of a picture of ink, cut at a level, that may be strokes of a pen."""
-    mask = np.uint8(ink > level)
-    count, mark_at, stats, _ = cv2.connectedComponentsWithStats(mask)
-    outline = cv2.erode(mask, None) < mask
-    lengths = np.bincount(mark_at[outline], minlength=count)
-    scores = np.bincount(mark_at[outline], edges[outline], count)
-    for number in np.flatnonzero(scores > LEAST_SCORE):
-        *box, area = stats[number].tolist()
-        mark = Mark(
-            tuple(box), scores[number], scores[number] / lengths[number], ink, mark_at, number
-        )
-        if is_stroke(mark, 2 * area / lengths[number]):
-            yield mark
+def marks_in(ink, edges):
+    """List the marks of a picture of ink, cut at each level, that may be strokes of a pen."""
+    marks = []
+    for level in LEVELS:
+        if level >= ink.max():
+            break
+        mask = np.uint8(ink > level)
+        count, mark_at, stats, _ = cv2.connectedComponentsWithStats(mask)
+        outline = cv2.erode(mask, None) < mask
+        lengths = np.bincount(mark_at[outline], minlength=count)
+        scores = np.bincount(mark_at[outline], edges[outline], count)
+        for number in np.flatnonzero(scores > LEAST_SCORE):
+            *box, area = stats[number].tolist()
+            edge = scores[number] / lengths[number]
+            mark = Mark(box, scores[number], edge, ink, mark_at, number)
+            if is_stroke(mark, 2 * area / lengths[number]):
+                marks.append(mark)
+    return marks
 
 
 def is_stroke(mark, thickness):
@@ -560,16 +567,17 @@ def compete(marks):
     """Return the marks with the most and sharpest outline, without overlaps and frames."""
     kept = []
     for mark in sorted(marks, key=lambda mark: mark.score * mark.edge, reverse=True):
-        if not any(overlap(mark, other) for other in kept) and not is_frame(mark, marks):
+        is_new = not any(covers(mark, other) or covers(other, mark) for other in kept)
+        if is_new and not is_frame(mark, marks):
             kept.append(mark)
     return kept
 
 
-def overlap(mark, other):
-    """Tell whether the middle of one mark is in the box of the other."""
-    (x, y), (other_x, other_y) = middle(mark), middle(other)
-    across, down = 2 * abs(x - other_x), 2 * abs(y - other_y)
-    return any(across < one.box[2] and down < one.box[3] for one in (mark, other))
+def covers(mark, other):
+    """Tell whether the middle of another mark is in the box of a mark."""
+    left, top, width, height = mark.box
+    x, y = middle(other)
+    return left < x < left + width and top < y < top + height
 
 
 def is_frame(mark, marks):
@@ -586,12 +594,10 @@ def is_within(mark, frame):
     """Tell whether a mark lies in the box of another one, and is other ink."""
     left, top, width, height = mark.box
     frame_left, frame_top, frame_width, frame_height = frame.box
-    # One pixel is enough: a mark is connected, so all of it is the frame's ink or none.
-    x = left + np.argmax(mark.mark_at[top, left : left + width] == mark.number)
     return (
         frame_left < left < left + width < frame_left + frame_width
         and frame_top < top < top + height < frame_top + frame_height
-        and frame.mark_at[top, x] != frame.number
+        and frame.number not in frame.mark_at[mark.mark_at == mark.number]
     )
 
 
@@ -627,6 +633,16 @@ def as_digit(parts):
     window = np.s_[top : top + height, left : left + width]
     picture = as_mnist(best.ink[window] * mask[window])
     return Reading(picture, box, best.score, "perhaps cut off" if sides(best) else "")
+
+
+def find_missing(digit, beside):
+    """Say whether a mark beside a digit, which is not read, may be a digit, or ""."""
+    (x, y), height = middle(digit), digit.box[3]
+    for mark in beside:
+        mark_x, mark_y = middle(mark)
+        if abs(mark_x - x) < NEAR * height and abs(mark_y - y) < height:
+            return f"perhaps a digit is missing {'after' if mark_x > x else 'before'} it"
+    return ""
 
 
 # ---------------------------------------------------------------- the network and its scores
@@ -735,12 +751,10 @@ def plot_confusion(title, confusion):
     axis = figure.gca()
     digits = range(CLASSES)
     # Logarithms, as the diagonal is a thousand times the rest.
-    axis.pcolormesh(digits, digits, np.log1p(confusion), cmap="Oranges", alpha=0.7)
+    axis.imshow(np.log1p(confusion), cmap="Oranges", alpha=0.7)
     for (true, predicted), count in np.ndenumerate(confusion):
         axis.text(predicted, true, count or "", ha="center", va="center")
     axis.set(xlabel="predicted digit", ylabel="true digit", xticks=digits, yticks=digits)
-    axis.axis("scaled")
-    axis.invert_yaxis()
     return figure
 
 
@@ -810,17 +824,17 @@ def draw_window(model):
 
     def read():
         """Read the sheet, and show its number, and what its last digit is."""
-        number, picture, probabilities = "", np.zeros(IMAGE_SHAPE), np.zeros(CLASSES)
-        with contextlib.suppress(InputError):  # An empty sheet has no digit.
-            readings = predict_digits(model, sheet)
-            number = " ".join(describe(readings))
-            picture, probabilities = readings[-1].picture, readings[-1].probabilities
         drawn.set_data(sheet)
         centre.clear()
-        show_picture(centre, picture, "the last digit, as the network sees it")
+        centre.axis("off")
         right.clear()
-        right.bar(range(CLASSES), probabilities)
-        right.set(title=number, ylim=(0, 1), xticks=range(CLASSES))
+        right.set(ylim=(0, 1), xticks=range(CLASSES))
+        with contextlib.suppress(InputError):  # An empty sheet has no digit.
+            readings = predict_digits(model, sheet)
+            last = readings[-1]
+            show_picture(centre, last.picture, "the last digit, as the network sees it")
+            right.bar(range(CLASSES), last.probabilities)
+            right.set_title(" ".join(describe(readings)))
         figure.canvas.draw_idle()
 
     def add_stroke(places):

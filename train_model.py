@@ -437,9 +437,9 @@ def predict(model, images):
         Probabilities, float32 (n, 10).
     """
     # Keras's predict takes long to start for one image, and more than 64 at once much memory.
+    images = np.reshape(images, (-1, *model.input_shape[1:]))
     parts = np.array_split(images, len(images) // 64 + 1)
-    inputs = (np.float32(part).reshape(-1, *model.input_shape[1:]) / 255 for part in parts)
-    return np.concatenate([model.predict_on_batch(part) for part in inputs])
+    return np.concatenate([model.predict_on_batch(np.float32(part) / 255) for part in parts])
 
 
 # ---------------------------------------------------------------- what a run leaves
