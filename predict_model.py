@@ -64,7 +64,7 @@ Image.MAX_IMAGE_PIXELS = 250_000_000  # Phones take 200 million; Pillow warns of
 COLUMNS = "path row place digit confidence doubt p0 p1 p2 p3 p4 p5 p6 p7 p8 p9"  # of --csv
 CERTAIN = 0.8  # A digit with less confidence is reported as uncertain.
 MOST_PLOTTED = 60  # images; more are too small to see
-GROUP = 16  # images that the network reads at once: each call takes a millisecond to start
+BATCH = 16  # images that the network reads at once: each call takes a millisecond to start
 
 
 # ---------------------------------------------------------------- the command line
@@ -114,8 +114,8 @@ def read_images(model, arguments):
         open(arguments.csv, "a").close()
     results, plotted = [], []
     remaining = pages(arguments.images)
-    while group := list(itertools.islice(remaining, GROUP)):
-        for name, image, readings in read_group(model, group):
+    while batch := list(itertools.islice(remaining, BATCH)):
+        for name, image, readings in read_batch(model, batch):
             results.append((name, readings))
             if readings and len(plotted) < MOST_PLOTTED:
                 plotted.append((name, readings, image))
@@ -127,11 +127,11 @@ def read_images(model, arguments):
     return 0 if all(readings for _, readings in results) else 1
 
 
-def read_group(model, group):
+def read_batch(model, batch):
     """Read some pages, and print what is read; yields the name, image and Readings of each."""
-    found = [find_in_page(path, page) for _, path, page in group]
+    found = [find_in_page(path, page) for _, path, page in batch]
     recognise(model, [digit for _, digits, _ in found for digit in digits])
-    for (name, _, _), (image, digits, error) in zip(group, found):
+    for (name, _, _), (image, digits, error) in zip(batch, found):
         readings = []
         try:
             if error:
@@ -192,12 +192,23 @@ def pages(paths):
     """Yield name, path and page of each image at or below the paths; a TIFF may have many."""
     for path in map(Path, paths):
         for file in [*files_below(path, set())] or [path]:
-            count = 1
-            if file.suffix.lower() in (".tif", ".tiff"):
-                with contextlib.suppress(Exception), Image.open(file) as tiff:
-                    count = tiff.n_frames
+            count = count_pages(file) if file.suffix.lower() in (".tif", ".tiff") else 1
             for page in range(count):
                 yield f"{file}[{page + 1}]" if count > 1 else str(file), file, page
+
+
+def count_pages(path):
+    """Count the pages of a TIFF, with the first one that cannot be opened, so that it is named."""
+    count = 0
+    try:
+        with Image.open(path) as tiff:
+            while True:
+                tiff.seek(count)
+                count += 1
+    except EOFError:
+        return count
+    except Exception:  # of nearly any kind
+        return count + 1
 
 
 def files_below(folder, seen):
@@ -225,7 +236,7 @@ def as_image(source, page=0):
     try:
         if isinstance(source, str | os.PathLike):
             if os.path.isdir(source):
-                raise ValueError("a folder without images, or not yours to read")
+                raise ValueError("a folder without images, or one that you may not read")
             # A TIFF that is tagged as turned is scrambled by Pillow if it is opened by name.
             source = io.BytesIO(Path(source).read_bytes())
         if hasattr(source, "read"):
@@ -273,6 +284,15 @@ def as_bytes(values):
 
 # ---------------------------------------------------------------- reading the digits of an image
 
+SURE = 0.99  # confidence: a wide digit of more is one
+WIDE = 1  # widths by height: a digit that is wider is perhaps two
+SLANT = 0.4  # widths by height: a straight line that slants more is perhaps a slash
+STRAIGHT = 0.25  # widths by length of a straight line
+ALIKE = 0.05  # heights: ones that differ less are perhaps bars; a hand's differ more
+GAP = 1.1  # heights: a wider gap, in which a digit would fit, is between two numbers
+NEAR = 3  # heights: what is so near a digit, and is not read, may be one
+ROW = 0.7  # heights: so far a digit may stand above or below the one before it in its row
+
 
 @dataclass
 class Reading:
@@ -282,7 +302,7 @@ class Reading:
     box: tuple  # left, top, width, height, in pixels of the image as given, upright
     score: float  # how clearly it stands out
     doubt: str  # what is uncertain about it, or ""
-    probabilities: np.ndarray = None  # float32 (10,)
+    probabilities: np.ndarray = None  # float32 (10,), once the network has read it
     row: int = 1  # 1 is the top one
     place: int = 1  # in its row, 1 is the left one
 
@@ -336,15 +356,15 @@ def predict_digits(model, image):
     readings = judge(digits)
     zoom = np.tile(np.divide(size, image.size), 2)  # to pixels of the image as given
     for it in readings:
-        it.box = tuple(np.rint(it.box * zoom).clip(0).astype(int).tolist())
+        it.box = tuple(np.rint(it.box * zoom).astype(int).tolist())
     return readings
 
 
 def recognise(model, digits):
-    """Give Readings the probabilities that the network tells of their pictures."""
+    """Give digits the probabilities that the network predicts from their pictures."""
     probabilities = predict(model, [digit.picture for digit in digits]) if digits else []
-    for digit, its in zip(digits, probabilities):
-        digit.probabilities = its
+    for digit, its_own in zip(digits, probabilities):
+        digit.probabilities = its_own
 
 
 def judge(digits):
@@ -372,7 +392,7 @@ def describe(readings):
 
 def list_doubts(readings):
     """List what is uncertain in one image, a text for each such digit."""
-    name = "digit {} " if len(readings) > 1 else ""
+    name = "digit no. {} " if len(readings) > 1 else ""
     return [name.format(count) + it.doubt for count, it in enumerate(readings, 1) if it.doubt]
 
 
@@ -437,30 +457,20 @@ SMALL = 56  # pixels of the longer side; a smaller image is enlarged
 ROOM = 1.5  # widths by height: a small image that is less wide has room for one digit only
 RIM = 4  # pixels of paper around a small image, whose ink may reach its sides
 BLUR = 0.7  # pixels, a Gaussian's standard deviation: grain and compression are finer than strokes
-PAPER = 0.35  # share of the pixels that are below the paper: half may be ink, as in tight crops
+PAPER = 0.35  # quantile of the pixels that is the paper: half may be ink, as in tight crops
 LEVELS = 20, 40, 70, 110, 160  # of ink, from 0 to 255: from a hard pencil to a marker
 SOFT = 3  # pixels around a mark: its soft edge
 
 # What makes a mark no stroke of a pen.
-LEAST_SCORE = 5000  # pixels of outline by their edge, as 20 by 250: specks have less
+LEAST_SCORE = 5000  # pixels of outline times their edge, as 20 x 250: specks have less
 THICKEST = 0.28  # of its size: the thickest pens' digits are thinner, objects are not
 WIDEST = 2.5  # widths by height: a digit is less wide, the bar of a 5 is wider
 LINE = 0.4  # of the longer side of the image: a wider mark that is so wide is a line
-FRAME = 0.1  # of its score is that of a mark within it: it is the frame of a digit
+FRAME = 0.1  # A mark is a frame if one within it has more than this share of its score.
 
 # What makes a mark a digit beside the clearest one, or a part of one.
 LEAST_HEIGHT = 0.35  # of its height: what is lower is no digit of the same writing
 TALLEST = 1.4  # of its height, with its parts; of its width, a part, as the bar of a 5
-
-# What is doubtful, and what is not.
-SURE = 0.99  # confidence: a wide digit of more is one
-WIDE = 1  # widths by height: a digit that is wider is perhaps two
-SLANT = 0.4  # widths by height: a straight line that slants more is perhaps a slash
-STRAIGHT = 0.25  # widths by length of a straight line
-ALIKE = 0.05  # heights: ones that differ less are perhaps bars; a hand's differ more
-GAP = 1.1  # heights: a wider gap, in which a digit would fit, is between two numbers
-NEAR = 3  # heights: what is so near a digit, and is not read, may be one
-ROW = 0.7  # heights: so far a digit may stand above or below the one before it in its row
 
 
 class Mark(NamedTuple):
@@ -468,10 +478,10 @@ class Mark(NamedTuple):
 
     box: tuple  # left, top, width, height in pixels
     score: float  # how much sharp outline it has: the change of brightness, summed along it
-    edge: float  # its mean, 0 to 255
+    edge: float  # the mean change of brightness along it, 0 to 255
     ink: np.ndarray  # uint8 (h, w), of the whole image
-    mark_at: np.ndarray  # the number of the mark at each pixel, int (h, w)
-    number: int  # its own
+    mark_at: np.ndarray  # the number of the mark that each pixel belongs to, int (h, w)
+    number: int  # this mark's
 
 
 def find_digits(image):
@@ -495,7 +505,9 @@ def find_digits(image):
     digits = [as_digit(parts) for parts in digits]
     for digit in digits:
         digit.doubt = digit.doubt or find_missing(digit, beside)
-        digit.box = np.subtract(digit.box, (rim, rim, 0, 0)) / scale
+        corners = np.reshape(digit.box, (2, 2)).cumsum(axis=0) - rim
+        first, last = (corners / scale).clip(0, image.size)
+        digit.box = *first, *(last - first)
     return digits
 
 
@@ -605,23 +617,26 @@ def group(marks):
     """Group marks, the best first, into digits, lists of their parts; returns them and the rest."""
     digits, beside = [], []
     for mark in marks:
-        best = marks[0].box[3]  # the height of the clearest one
-        whole = next((parts for parts in digits if belongs(mark, parts[0], best)), None)
+        clearest = marks[0].box[3]  # its height
+        whole = next((parts for parts in digits if belongs(mark, parts[0], clearest)), None)
         if whole:
             whole.append(mark)
-        elif mark.box[3] > max(LEAST_HEIGHT * best, mark.box[2] / WIDEST):
+        elif mark.box[3] > max(LEAST_HEIGHT * clearest, mark.box[2] / WIDEST):
             digits.append([mark])
         else:
             beside.append(mark)
     return digits, beside
 
 
-def belongs(mark, digit, best):
-    """Tell whether a mark is a part of a digit, above or below it; best is a digit's height."""
+def belongs(mark, digit, clearest):
+    """Tell whether a mark is a part of a digit, above or below; clearest is a digit's height."""
     (x, y), (digit_x, digit_y) = middle(mark), middle(digit)
     together = abs(y - digit_y) + (mark.box[3] + digit.box[3]) / 2
-    is_above = abs(x - digit_x) < digit.box[2] / 2 and mark.box[2] < TALLEST * digit.box[2]
-    return is_above and together < TALLEST * best
+    return (
+        abs(x - digit_x) < digit.box[2] / 2
+        and mark.box[2] < TALLEST * digit.box[2]
+        and together < TALLEST * clearest
+    )
 
 
 def as_digit(parts):
@@ -737,7 +752,7 @@ def plot_mistakes(title, pictures, labels, probabilities):
     """Plot mistakes, the most confident first, and no more than can be seen; returns the figure."""
     confidences = probabilities.max(axis=1)
     shown = np.argsort(-confidences)[:MOST_PLOTTED]
-    title = f"{title}; shown: the {len(shown)} most confident mistakes"
+    title = f"{title}; the most confident mistakes first"
     axis, places = new_grid(title, len(shown), 10)
     for place, i in zip(places, shown):
         read = f"read {probabilities[i].argmax()} ({confidences[i]:.1%})"
@@ -751,16 +766,17 @@ def plot_confusion(title, confusion):
     axis = figure.gca()
     digits = range(CLASSES)
     # Logarithms, as the diagonal is a thousand times the rest.
-    axis.imshow(np.log1p(confusion), cmap="Oranges", alpha=0.7)
+    axis.pcolormesh(digits, digits, np.log1p(confusion), cmap="Oranges", alpha=0.7)
     for (true, predicted), count in np.ndenumerate(confusion):
         axis.text(predicted, true, count or "", ha="center", va="center")
     axis.set(xlabel="predicted digit", ylabel="true digit", xticks=digits, yticks=digits)
+    axis.set(ylim=(CLASSES - 0.5, -0.5), aspect="equal")
     return figure
 
 
 def plot_readings(results):
     """Plot images, with a box at each digit, beside what the network saw; returns the figure."""
-    title = f"The first {len(results)} images, and as the network saw them"
+    title = "Images, and what the network saw of them"
     axis, places = new_grid(title, 2 * len(results), 2 * math.ceil(len(results) ** 0.5))
     for (name, readings, image), given, seen in zip(results, places[::2], places[1::2]):
         large = IMAGE_SHAPE[0] / max(image.size)
@@ -771,7 +787,7 @@ def plot_readings(results):
             left, top, width, height = np.array(it.box) * large + (*given, 0, 0)
             colour = "red" if it.doubt else "tab:blue"
             axis.add_patch(plt.Rectangle((left, top), width, height, fill=False, color=colour))
-            axis.text(left, top, it.digit, color=colour, fontsize="small")
+            axis.text(left, top + height, it.digit, color=colour, fontsize="small", va="top")
             left, top = np.array((it.place - 1, it.row - 1)) * small * IMAGE_SHAPE + seen
             show_picture(axis, it.picture, text, left, top, small)
             text = ""

@@ -91,6 +91,12 @@ def test_bad_option_is_named_with_a_hint_at_the_help(folder, script, typed):
     assert "--data" in run_main(script, "--help", cwd=folder).stdout
 
 
+@pytest.mark.parametrize("share", [0, 1])
+def test_recipe_without_a_validation_set_is_refused(folder, monkeypatch, share):
+    monkeypatch.setitem(train_model.RECIPE, "validation_split", share)
+    assert "validation_split" in refused(TRAIN, folder=folder, status=2)
+
+
 @pytest.mark.parametrize(
     "script, options, said",
     [

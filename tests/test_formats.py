@@ -73,3 +73,17 @@ def test_each_page_of_a_tiff_is_an_image_and_of_others_the_first(four, tmp_path,
     assert lines == [[it, "4" * number] for number, it in enumerate(names, 1)]
     with open(tmp_path / "a.csv", newline="", encoding="utf-8") as file:
         assert [*dict.fromkeys(row["path"] for row in csv.DictReader(file))] == names
+
+
+def test_whole_pages_of_a_damaged_tiff_are_read_and_damaged_ones_are_named(four, tmp_path):
+    pages = [sheet_of_fours([count]).convert("L") for count in (1, 2, 3)]
+    pages[0].save(tmp_path / "scan.tif", save_all=True, append_images=pages[1:])
+    whole = (tmp_path / "scan.tif").read_bytes()
+    (tmp_path / "scan.tif").write_bytes(whole[: len(whole) // 2])
+    run = run_main(PREDICT, "--model", four, "scan.tif", cwd=tmp_path, status=1)
+    lines = [line.split("\t")[:2] for line in run.stdout.splitlines() if "\t" in line]
+    assert lines == [["scan.tif[1]", "4"]]
+    assert [line.split(": ")[2] for line in run.stderr.splitlines()] == [
+        "scan.tif[2]",
+        "scan.tif[3]",
+    ]

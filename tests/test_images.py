@@ -181,6 +181,15 @@ def test_numbers_are_told_and_what_is_uncertain(image, answers, numbers, doubt):
     assert bool(said) == bool(doubt) and all(doubt in text for text in said)
 
 
+@pytest.mark.parametrize("size", [(10, 10), (17, 20), (45, 55), (200, 200)])
+def test_box_lies_within_the_image_and_holds_the_ink(size):
+    image = draw(FOUR).crop((30, 10, 170, 190)).resize(size)
+    (reading,) = predict_digits(reader((4, 1)), image)
+    left, top, width, height = reading.box
+    assert 0 <= left <= left + width <= size[0] and 0 <= top <= top + height <= size[1]
+    assert width > 0.7 * size[0] and height > 0.7 * size[1]
+
+
 def test_several_digits_of_which_none_is_certain_are_refused():
     with pytest.raises(InputError, match="certainty"):
         predict_digits(reader((4, 0.7)), row(F, F, F))
