@@ -6,8 +6,9 @@
 The first scores the network of `train_model.py` on MNIST's test set, and plots its
 mistakes. The second prints the digits in each image, and plots what the network saw.
 
-Importing this file does what importing `train_model.py` does, and has Pillow
-open the photographs of today's phones: HEIC, and 200 million pixels.
+Importing this file does what importing `train_model.py` does, puts this folder on
+`sys.path`, and has Pillow open the photographs of today's phones: HEIC, and 200
+million pixels.
 """
 
 import contextlib
@@ -59,7 +60,7 @@ except ModuleNotFoundError as error:
 
 Image.init()  # Pillow's own readers go first: pi_heif takes AVIF for HEIC, and cannot read it.
 pi_heif.register_heif_opener()  # the photographs of iPhones
-Image.MAX_IMAGE_PIXELS = 250_000_000  # Phones take 200 million; Pillow warns of more.
+Image.MAX_IMAGE_PIXELS = 250_000_000  # Phones take 200 million; Pillow refuses twice as many.
 
 COLUMNS = "path row place digit confidence doubt p0 p1 p2 p3 p4 p5 p6 p7 p8 p9"  # of --csv
 CERTAIN = 0.8  # A digit with less confidence is reported as uncertain.
@@ -99,7 +100,8 @@ def parse_arguments():
     # With another ending it might replace an image, as in --csv *.png.
     if arguments.csv and not (arguments.images and arguments.csv.endswith(".csv")):
         parser.error("argument --csv: it needs images to read, and a name that ends in .csv")
-    if arguments.draw and plt.get_backend().lower() in ("agg", "inline"):
+    backend = plt.get_backend().lower().split("_")[-1]  # a notebook's ends in "backend_inline"
+    if arguments.draw and backend in ("agg", "cairo", "inline", "pdf", "pgf", "ps", "svg"):
         raise InputError(
             "--draw: there is no display for its window; to draw in a browser,"
             " pip install tornado, and set MPLBACKEND=webagg"
@@ -110,8 +112,9 @@ def parse_arguments():
 def read_images(model, arguments):
     """Read images, and score them if all lie in folders 0 to 9; returns the exit status."""
     if arguments.csv:
-        # Where it cannot be written, that is said before the work.
-        open(arguments.csv, "a").close()
+        open(
+            arguments.csv, "a"
+        ).close()  # Where it cannot be written, that is said before the work.
     results, plotted = [], []
     remaining = pages(arguments.images)
     while batch := list(itertools.islice(remaining, BATCH)):
@@ -220,7 +223,7 @@ def files_below(folder, seen):
         return
     seen.add(folder.resolve())
     for path in sorted(folder.iterdir()):
-        if path.name[0] == "." or path.name == "plots":  # hidden, or made by these scripts
+        if path.name[0] == "." or path.name == "plots":  # hidden, or where plots are by default
             continue
         if path.is_dir():
             yield from files_below(path, seen)
@@ -241,13 +244,14 @@ def as_image(source, page=0):
             source = io.BytesIO(Path(source).read_bytes())
         if hasattr(source, "read"):
             image = Image.open(source)
-            image.seek(page)
+            if page:  # Else as it opens: at the main image of a HEIC; a PSD has no page 0.
+                image.seek(page)
         elif isinstance(source, Image.Image):
             image = source.copy()
         else:
             image = Image.fromarray(as_bytes(source))
         width, height = image.size
-        if not width * height:
+        if 0 in image.size:
             raise ValueError("it has no pixels")
         image.draft(None, (SIDE, SIDE))  # A large JPEG is decoded at a fraction of its size.
         image = ImageOps.exif_transpose(image)
@@ -272,7 +276,7 @@ def as_image(source, page=0):
 
 
 def as_bytes(values):
-    """Scale an array of any type but uint8 by its own range; returns uint8."""
+    """Make a picture, uint8 (h, w) or (h, w, channels); any other type is scaled by its range."""
     values = np.squeeze(values)
     if values.ndim == 1:  # a row of a table
         values = values.reshape(IMAGE_SHAPE)
@@ -299,7 +303,7 @@ class Reading:
     """A digit of an image, and how the network reads it."""
 
     picture: np.ndarray  # as MNIST's are: uint8 (28, 28), 0 (background) to 255 (ink)
-    box: tuple  # left, top, width, height, in pixels of the image as given, upright
+    box: tuple  # left, top, width, height; from predict_digits in pixels of the image as given
     score: float  # how clearly it stands out
     doubt: str  # what is uncertain about it, or ""
     probabilities: np.ndarray = None  # float32 (10,), once the network has read it
@@ -354,9 +358,10 @@ def predict_digits(model, image):
     digits = find_digits(image)
     recognise(model, digits)
     readings = judge(digits)
-    zoom = np.tile(np.divide(size, image.size), 2)  # to pixels of the image as given
+    zoom = np.divide(size, image.size)  # to pixels of the image as given
     for it in readings:
-        it.box = tuple(np.rint(it.box * zoom).astype(int).tolist())
+        corners = np.rint(np.reshape(it.box, (2, 2)).cumsum(axis=0) * zoom).astype(int)
+        it.box = *corners[0].tolist(), *np.ptp(corners, axis=0).tolist()
     return readings
 
 
@@ -368,7 +373,7 @@ def recognise(model, digits):
 
 
 def judge(digits):
-    """Put the digits of an image into rows, with their doubts; returns them in this order."""
+    """Put digits into rows, with their doubts; raises InputError if of several none is certain."""
     # Several marks of which none is clearly a digit are an object, or crumpled paper.
     if len(digits) > 1 and max(digit.confidence for digit in digits) < CERTAIN:
         raise InputError("no digit found with certainty")
@@ -488,11 +493,11 @@ def find_digits(image):
     """Find the digits in an RGBA image, dark on light or light on dark.
 
     All marks of ink, cut at all levels, compete; of those that overlap the clearest one stays.
-    Returns Readings without probabilities, of one digit only where there is room for no more;
-    raises InputError where there is no digit.
+    Returns Readings without probabilities, their boxes in pixels of this image, of one digit only
+    where there is room for no more; raises InputError where there is no digit.
     """
     pixels, scale, rim = enlarge(np.asarray(image.convert("RGBa")))  # times the alpha
-    only_one = rim > 0 and image.width < ROOM * image.height
+    only_one = scale > 1 and image.width < ROOM * image.height
     options = []
     colours, alpha = pixels[..., :3], pixels[..., 3:]
     # How dark it is, and how light; what is transparent is neither.
@@ -617,25 +622,25 @@ def group(marks):
     """Group marks, the best first, into digits, lists of their parts; returns them and the rest."""
     digits, beside = [], []
     for mark in marks:
-        clearest = marks[0].box[3]  # its height
-        whole = next((parts for parts in digits if belongs(mark, parts[0], clearest)), None)
+        tall = marks[0].box[3]  # the height of the clearest mark
+        whole = next((parts for parts in digits if belongs(mark, parts[0], tall)), None)
         if whole:
             whole.append(mark)
-        elif mark.box[3] > max(LEAST_HEIGHT * clearest, mark.box[2] / WIDEST):
+        elif mark.box[3] > max(LEAST_HEIGHT * tall, mark.box[2] / WIDEST):
             digits.append([mark])
         else:
             beside.append(mark)
     return digits, beside
 
 
-def belongs(mark, digit, clearest):
-    """Tell whether a mark is a part of a digit, above or below; clearest is a digit's height."""
+def belongs(mark, digit, tall):
+    """Tell whether a mark is a part of a digit, above or below it, where digits are so tall."""
     (x, y), (digit_x, digit_y) = middle(mark), middle(digit)
     together = abs(y - digit_y) + (mark.box[3] + digit.box[3]) / 2
     return (
         abs(x - digit_x) < digit.box[2] / 2
         and mark.box[2] < TALLEST * digit.box[2]
-        and together < TALLEST * clearest
+        and together < TALLEST * tall
     )
 
 
@@ -696,7 +701,8 @@ def load_model(path):
 def report_scores(model, images, labels, data, plots, unread=0):
     """Print and plot how well images as MNIST's are read; `plots` begins the paths of the plots.
 
-    `unread` more images were not read as one digit, and count as wrong.
+    `unread` more images were not read as one digit: of accuracy and mistakes they count as wrong,
+    and of nothing else.
     """
     probabilities = predict(model, images)
     predicted = probabilities.argmax(axis=1)
@@ -850,7 +856,8 @@ def draw_window(model):
             last = readings[-1]
             show_picture(centre, last.picture, "the last digit, as the network sees it")
             right.bar(range(CLASSES), last.probabilities)
-            right.set_title(" ".join(describe(readings)))
+            said = [" ".join(describe(readings)), *list_doubts(readings)[:1]]
+            right.set_title("\n".join(said), fontsize="medium")
         figure.canvas.draw_idle()
 
     def add_stroke(places):

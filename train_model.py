@@ -530,8 +530,7 @@ def save_plot(figure, path):
     figure.canvas.manager.set_window_title(path.stem)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with warnings.catch_warnings(action="ignore"):  # of letters that Matplotlib's font has not
-            figure.savefig(path, dpi=150)
+        figure.savefig(path, dpi=150)
         print_result("plot saved as", path)
     except OSError as error:
         print_message("warning", f"{path}: the plot cannot be saved ({error.strerror})")
@@ -573,7 +572,8 @@ def run_as_script(main):
     with contextlib.suppress(AttributeError):  # A notebook's stream prints any name.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        with plt.style.context("default"):  # whatever stands in the user's matplotlibrc
+        # Whatever stands in the user's matplotlibrc; what packages warn of, users cannot put right.
+        with plt.style.context("default"), warnings.catch_warnings(action="ignore"):
             status = main()
         print(end="", flush=True)
     except BrokenPipeError:  # Whoever read the results has gone, as `| head` does.

@@ -58,14 +58,14 @@ def reader(*answers):
     return SimpleNamespace(input_shape=(None, 28, 28, 1), predict_on_batch=predict_on_batch)
 
 
-def find_digits(image):
+def read_as_fours(image):
     """Find the digits in an image, by a network that is certain of all it sees."""
     return predict_model.predict_digits(reader((4, 1.0)), image)
 
 
 def likeness(image, picture):
     """Correlation of the only digit of an image with a picture, from -1 to 1."""
-    (digit,) = find_digits(image)
+    (digit,) = read_as_fours(image)
     return np.corrcoef(digit.picture.ravel(), picture.ravel())[0, 1]
 
 

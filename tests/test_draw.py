@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import PREDICT, find_digits, run_main
+from conftest import PREDICT, read_as_fours, run_main
 from matplotlib.backend_bases import KeyEvent, MouseEvent
 from PIL import Image
 
@@ -62,7 +62,7 @@ def test_drawn_digits_are_read_and_shown_until_the_sheet_is_cleared(window, stro
         stroke(window, points)
     assert window.axes[2].get_title().startswith(f"{number} ")
     assert np.argmax(bars(window)) == int(number[-1])
-    assert np.array_equal(picture(window, axis=1), find_digits(picture(window))[-1].picture)
+    assert np.array_equal(picture(window, axis=1), read_as_fours(picture(window))[-1].picture)
     click_button(window, "Clear")
     assert is_empty(window)
 
@@ -120,7 +120,7 @@ def test_window_is_shown_on_a_display_or_in_a_browser(trained, monkeypatch, tmp_
     assert plt.figure(*shown).get_suptitle() == "Draw digits"
 
 
-@pytest.mark.parametrize("backend", ["Agg", "inline"])
+@pytest.mark.parametrize("backend", ["Agg", "svg", "inline", "module://a_notebook.backend_inline"])
 def test_without_a_display_it_is_told_in_a_line(trained, monkeypatch, tmp_path, backend):
     monkeypatch.setattr(plt, "get_backend", lambda: backend)
     run = run_main(PREDICT, "--model", trained[0], "--draw", cwd=tmp_path, status=1)

@@ -109,7 +109,7 @@ def test_recipe_without_a_validation_set_is_refused(folder, monkeypatch, share):
 )
 def test_what_cannot_work_is_said_before_the_work(folder, monkeypatch, script, options, said):
     monkeypatch.setattr(train_model, "build_model", None)
-    monkeypatch.setattr(predict_model, "predict_digits", None)
+    monkeypatch.setattr(predict_model, "find_digits", None)
     assert said in refused(script, *options.split(), folder=folder)
 
 

@@ -2,17 +2,18 @@
 
 import csv
 import io
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import PREDICT, find_digits, likeness, run_main, sheet_of_fours
+from conftest import PREDICT, likeness, read_as_fours, run_main, sheet_of_fours
 from PIL import Image, features
 
 from predict_model import SIDE, as_image
 
 FOUR = sheet_of_fours(size=200)
-SEEN = find_digits(FOUR)[0].picture
+SEEN = read_as_fours(FOUR)[0].picture
 # Orientation in a file: by which of Pillow's transpositions what is upright was stored.
 STORED = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
 
@@ -87,3 +88,9 @@ def test_whole_pages_of_a_damaged_tiff_are_read_and_damaged_ones_are_named(four,
         "scan.tif[2]",
         "scan.tif[3]",
     ]
+
+
+def test_psd_whose_pages_begin_at_1_is_read():
+    header = struct.pack(">H6xHIIHH", 1, 1, *FOUR.size, 8, 1)
+    content = b"8BPS" + header + bytes(14) + FOUR.tobytes()  # nothing optional, not compressed
+    assert likeness(io.BytesIO(content), SEEN) > 0.9

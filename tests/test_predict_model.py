@@ -16,7 +16,7 @@ from conftest import (
     PREDICT,
     draw,
     files_in,
-    find_digits,
+    read_as_fours,
     result,
     run_main,
 )
@@ -132,7 +132,7 @@ def test_plot_shows_a_box_at_each_digit_and_what_the_network_saw(tmp_path, read)
     texts = [text.get_text() for text in axis.texts if text.get_text()]
     assert texts[3:] == ["\N{HORIZONTAL ELLIPSIS}ree digits.png", "4", "44 4 83.0%", "4", "4"]
     reduced, _ = predict_model.as_image(tmp_path / "a picture of three digits.png")
-    digits = find_digits(reduced)
+    digits = read_as_fours(reduced)
     given, *seen = axis.images[2:]
     assert np.array_equal(given.get_array(), reduced)
     left, right, bottom, top = given.get_extent()
