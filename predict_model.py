@@ -112,9 +112,8 @@ def parse_arguments():
 def read_images(model, arguments):
     """Read images, and score them if all lie in folders 0 to 9; returns the exit status."""
     if arguments.csv:
-        open(
-            arguments.csv, "a"
-        ).close()  # Where it cannot be written, that is said before the work.
+        # Where it cannot be written, that is said before the work.
+        open(arguments.csv, "a").close()
     results, plotted = [], []
     remaining = pages(arguments.images)
     while batch := list(itertools.islice(remaining, BATCH)):
