@@ -357,18 +357,17 @@ def predict_digits(model, image):
     digits = find_digits(image)
     recognise(model, digits)
     readings = judge(digits)
-    zoom = np.divide(size, image.size)  # to pixels of the image as given
+    zoom = np.tile(np.divide(size, image.size), 2)  # to pixels of the image as given
     for it in readings:
-        corners = np.rint(np.reshape(it.box, (2, 2)).cumsum(axis=0) * zoom).astype(int)
-        it.box = *corners[0].tolist(), *np.ptp(corners, axis=0).tolist()
+        it.box = tuple(np.int32(it.box * zoom).tolist())  # rounded down, so within the image
     return readings
 
 
 def recognise(model, digits):
     """Give digits the probabilities that the network predicts from their pictures."""
-    probabilities = predict(model, [digit.picture for digit in digits]) if digits else []
-    for digit, its_own in zip(digits, probabilities):
-        digit.probabilities = its_own
+    pictures = [digit.picture for digit in digits]
+    for digit, probabilities in zip(digits, predict(model, pictures) if digits else []):
+        digit.probabilities = probabilities
 
 
 def judge(digits):
@@ -511,7 +510,7 @@ def find_digits(image):
         digit.doubt = digit.doubt or find_missing(digit, beside)
         corners = np.reshape(digit.box, (2, 2)).cumsum(axis=0) - rim
         first, last = (corners / scale).clip(0, image.size)
-        digit.box = *first, *(last - first)
+        digit.box = np.ravel([first, last - first])
     return digits
 
 
@@ -789,13 +788,12 @@ def plot_readings(results):
         show_picture(axis, image, end_of(name), *given, large)
         text = end_of(" ".join(describe(readings)))
         for it in readings:
-            left, top, width, height = np.array(it.box) * large + (*given, 0, 0)
+            left, top, width, height = it.box * large + (*given, 0, 0)
             colour = "red" if it.doubt else "tab:blue"
             axis.add_patch(plt.Rectangle((left, top), width, height, fill=False, color=colour))
             axis.text(left, top + height, it.digit, color=colour, fontsize="small", va="top")
             left, top = np.array((it.place - 1, it.row - 1)) * small * IMAGE_SHAPE + seen
-            show_picture(axis, it.picture, text, left, top, small)
-            text = ""
+            show_picture(axis, it.picture, text if it is readings[0] else "", left, top, small)
     return axis.figure
 
 
