@@ -293,7 +293,6 @@ SLANT = 0.4  # widths by height: a straight line that slants more is perhaps a s
 STRAIGHT = 0.25  # widths by length of a straight line
 ALIKE = 0.05  # heights: ones that differ less are perhaps bars; a hand's differ more
 GAP = 1.1  # heights: a wider gap, in which a digit would fit, is between two numbers
-NEAR = 3  # heights: what is so near a digit, and is not read, may be one
 ROW = 0.7  # heights: so far a digit may stand above or below the one before it in its row
 
 
@@ -655,10 +654,10 @@ def as_digit(parts):
 
 def find_missing(digit, beside):
     """Say whether a mark beside a digit, which is not read, may be a digit, or ""."""
-    (x, y), height = middle(digit), digit.box[3]
+    x, y = middle(digit)
     for mark in beside:
         mark_x, mark_y = middle(mark)
-        if abs(mark_x - x) < NEAR * height and abs(mark_y - y) < height:
+        if abs(mark_y - y) < digit.box[3]:
             return f"perhaps a digit is missing {'after' if mark_x > x else 'before'} it"
     return ""
 
